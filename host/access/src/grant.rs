@@ -1,0 +1,68 @@
+//! What an administrator let a plugin do.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::permission::Permission;
+
+/// The permissions of one installed plugin. Empty at first: deny by default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Grant {
+    /// By permission name.
+    pub permissions: BTreeMap<String, Scope>,
+}
+
+/// How far one permission of a grant reaches: lists by scope key. An absent key allows everything of that kind; a list
+/// allows what it names (`*` names all, a trailing `*` names a prefix).
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Scope(pub BTreeMap<String, Vec<String>>);
+
+/// What a check is about: the scope keys a call touches, `("models", "host")`.
+pub type Touches<'a> = &'a [(&'a str, &'a str)];
+
+impl Grant {
+    /// Whether the grant allows `permission` on all that the call touches.
+    pub fn allows(&self, permission: Permission, touches: Touches<'_>) -> bool {
+        let Some(scope) = self.permissions.get(permission.name()) else { return false };
+        touches.iter().all(|(key, value)| scope.allows(key, value))
+    }
+}
+
+impl Scope {
+    /// Whether `value` is within the list under `key`.
+    pub fn allows(&self, key: &str, value: &str) -> bool {
+        match self.0.get(key) {
+            None => true,
+            Some(list) => list.iter().any(|allowed| match allowed.strip_suffix('*') {
+                Some(prefix) => value.starts_with(prefix),
+                None => allowed == value,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(json: serde_json::Value) -> Grant {
+        serde_json::from_value(json).unwrap_or_default()
+    }
+
+    #[test]
+    fn empty_grant_denies() {
+        assert!(!Grant::default().allows(Permission::CmdbRead, &[("models", "host")]));
+    }
+
+    #[test]
+    fn scope_limits_models() {
+        let g = grant(serde_json::json!({"cmdb.read": {"models": ["host", "postgres*"]}}));
+        assert!(g.allows(Permission::CmdbRead, &[("models", "host")]));
+        assert!(g.allows(Permission::CmdbRead, &[("models", "postgresql")]));
+        assert!(!g.allows(Permission::CmdbRead, &[("models", "redis")]));
+        assert!(!g.allows(Permission::CmdbWrite, &[("models", "host")]));
+    }
+}

@@ -1,0 +1,120 @@
+//! Principals, roles, grants, the one check, sessions and the audit log.
+//!
+//! Every service of a domain takes a [`Principal`] and asks [`Access::require`] before it acts. The rule is the same
+//! whichever door the call came through.
+
+pub mod audit;
+pub mod grant;
+pub mod permission;
+pub mod principal;
+
+pub use audit::{AuditEntry, AuditQuery};
+pub use grant::{Grant, Scope, Touches};
+pub use permission::{Permission, Role};
+pub use principal::{Actor, PluginPrincipal, Principal, UserPrincipal};
+
+use plenum_store::{Db, Migration, StoreError, Tx};
+
+/// The schema of this crate.
+pub const MIGRATIONS: &[Migration] = &[Migration { set: "access", version: 1, sql: include_str!("../migrations/1.sql") }];
+
+/// What access refuses or fails at.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The check said no.
+    #[error("{0}")]
+    Denied(Denied),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A refusal with its reason, fit for the person who got it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}")]
+pub struct Denied {
+    /// What was asked.
+    pub permission: Permission,
+    /// Why not, and what to do.
+    pub reason: String,
+}
+
+/// The one check, and the audit log. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Access {
+    db: Db,
+}
+
+impl Access {
+    /// On an opened and migrated database.
+    pub fn new(db: Db) -> Access {
+        Access { db }
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Whether `who` may do `permission` on what the call touches (`&[("models", "host")]`). Pure; nothing is logged.
+    pub fn check(&self, who: &Principal, permission: Permission, touches: Touches<'_>) -> Result<(), Denied> {
+        let denied = |reason: String| Err(Denied { permission, reason });
+        match who {
+            Principal::System(_) => Ok(()),
+            Principal::User(u) if u.role.allows(permission) => Ok(()),
+            Principal::User(u) => denied(format!(
+                "{} is {} and may not do {}; it takes the role {}: ask an administrator",
+                u.name,
+                u.role.name(),
+                permission.name(),
+                permission.least_role().name()
+            )),
+            Principal::Agent { node } => denied(format!("agent of node {node} may only report about its own node, not do {}", permission.name())),
+            Principal::Plugin(p) => {
+                if !p.grant.allows(permission, touches) {
+                    let what: Vec<String> = touches.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+                    return denied(format!(
+                        "plugin {} has no grant for {} ({}); ask for it under [[permissions]] in plugin.toml and have an administrator grant it",
+                        p.id,
+                        permission.name(),
+                        if what.is_empty() { "any scope".to_owned() } else { what.join(", ") }
+                    ));
+                }
+                match &p.on_behalf {
+                    Some(u) if !u.role.allows(permission) => denied(format!(
+                        "plugin {} acts for {}, who is {} and may not do {}",
+                        p.id,
+                        u.name,
+                        u.role.name(),
+                        permission.name()
+                    )),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// [`Access::check`], and a refusal goes into the audit log.
+    pub async fn require(&self, who: &Principal, permission: Permission, touches: Touches<'_>) -> Result<(), AccessError> {
+        match self.check(who, permission, touches) {
+            Ok(()) => Ok(()),
+            Err(denied) => {
+                self.record_refusal(who, &denied, touches).await?;
+                Err(AccessError::Denied(denied))
+            }
+        }
+    }
+
+    /// Records a write in the audit log, within the transaction that does it. `action` is `<domain>.<thing>.<verb>`
+    /// (`cmdb.instance.update`), `target` names the thing (`host/0197...`).
+    pub async fn audit(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        action: &str,
+        target: &str,
+        before: Option<&serde_json::Value>,
+        after: Option<&serde_json::Value>,
+    ) -> Result<(), StoreError> {
+        audit::insert(tx, &who.actor(), action, target, true, None, before, after).await
+    }
+}

@@ -1,0 +1,49 @@
+//! Migrations: each crate brings its own ordered set; all are applied at start, in one transaction.
+
+use crate::sql::{Db, Dialect};
+use crate::{StoreError, now_ms, params};
+
+/// One step of a crate's schema. Published steps never change; a later one corrects them.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// The crate's short name, `store`, `cmdb`, ...
+    pub set: &'static str,
+    /// Counts from 1 within the set.
+    pub version: i64,
+    /// SQL for both dialects; see [`crate::sql`] for `{{json}}`, `{{blob}}` and `{{serial}}`.
+    pub sql: &'static str,
+}
+
+/// Renders the dialect's own spelling.
+pub fn render(dialect: Dialect, sql: &str) -> String {
+    let (json, blob, serial) = match dialect {
+        Dialect::Sqlite => ("TEXT", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+        Dialect::Postgres => ("JSONB", "BYTEA", "BIGSERIAL PRIMARY KEY"),
+    };
+    sql.replace("{{json}}", json).replace("{{blob}}", blob).replace("{{serial}}", serial)
+}
+
+impl Db {
+    /// Applies what is missing of `sets`, in their order. Several hosts may start at once: on PostgreSQL they take turns.
+    pub async fn migrate(&self, sets: &[&[Migration]]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        if self.dialect() == Dialect::Postgres {
+            tx.execute("SELECT pg_advisory_xact_lock(7305801)", &[]).await?;
+        }
+        tx.execute_script(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT NOT NULL, version BIGINT NOT NULL, applied_at BIGINT NOT NULL, PRIMARY KEY (name, version))",
+        )
+        .await?;
+        for m in sets.iter().copied().flatten() {
+            let done = tx.fetch_optional("SELECT 1 AS one FROM schema_migrations WHERE name = ? AND version = ?", params![m.set, m.version]).await?;
+            if done.is_some() {
+                continue;
+            }
+            tx.execute_script(&render(self.dialect(), m.sql))
+                .await
+                .map_err(|e| StoreError::Migration { name: format!("{}/{}", m.set, m.version), source: Box::new(e) })?;
+            tx.execute("INSERT INTO schema_migrations (name, version, applied_at) VALUES (?, ?, ?)", params![m.set, m.version, now_ms()]).await?;
+        }
+        tx.commit().await
+    }
+}
