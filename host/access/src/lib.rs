@@ -7,11 +7,15 @@ pub mod audit;
 pub mod grant;
 pub mod permission;
 pub mod principal;
+pub mod sessions;
+pub mod users;
 
 pub use audit::{AuditEntry, AuditQuery};
 pub use grant::{Grant, Scope, Touches};
 pub use permission::{Permission, Role};
 pub use principal::{Actor, PluginPrincipal, Principal, UserPrincipal};
+pub use sessions::ApiToken;
+pub use users::{User, UserPatch};
 
 use plenum_store::{Db, Migration, StoreError, Tx};
 
@@ -27,6 +31,48 @@ pub enum AccessError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Wrong name or password; deliberately not which.
+    #[error("the name or the password is wrong; after three wrong tries each further one has to wait longer")]
+    WrongPassword,
+    /// Too many wrong guesses.
+    #[error("too many wrong tries; wait {} s and try again", (.retry_after_ms + 999) / 1000)]
+    TooManyAttempts {
+        /// How long to wait.
+        retry_after_ms: i64,
+    },
+    /// An input breaks a rule.
+    #[error("{message}")]
+    Invalid {
+        /// Which input.
+        field: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// Something that should not fail did.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl AccessError {
+    pub(crate) fn invalid(field: &str, message: &str) -> AccessError {
+        AccessError::Invalid { field: field.to_owned(), message: message.to_owned() }
+    }
+
+    /// Stable code for the API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            AccessError::Denied(_) => "access.denied",
+            AccessError::Store(_) => "store.failed",
+            AccessError::WrongPassword => "access.wrong_password",
+            AccessError::TooManyAttempts { .. } => "access.too_many_attempts",
+            AccessError::Invalid { .. } => "access.invalid",
+            AccessError::NotFound(_) => "access.not_found",
+            AccessError::Internal(_) => "internal",
+        }
+    }
 }
 
 /// A refusal with its reason, fit for the person who got it.
@@ -68,7 +114,9 @@ impl Access {
                 permission.name(),
                 permission.least_role().name()
             )),
-            Principal::Agent { node } => denied(format!("agent of node {node} may only report about its own node, not do {}", permission.name())),
+            Principal::Agent { node } => {
+                denied(format!("agent of node {node} may only report about its own node, not do {}", permission.name()))
+            }
             Principal::Plugin(p) => {
                 if !p.grant.allows(permission, touches) {
                     let what: Vec<String> = touches.iter().map(|(k, v)| format!("{k}: {v}")).collect();

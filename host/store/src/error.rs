@@ -11,7 +11,9 @@ pub enum StoreError {
     #[error("the database cannot be opened: {0}; check that it runs and that PLENUM_DATABASE_URL names it")]
     Connect(#[source] sqlx::Error),
     /// The record was changed by somebody else since it was read.
-    #[error("{what} was changed by somebody else since it was read (expected version {expected}, found {found}); read it again and repeat the change")]
+    #[error(
+        "{what} was changed by somebody else since it was read (expected version {expected}, found {found}); read it again and repeat the change"
+    )]
     Conflict {
         /// What was to be written, in words.
         what: String,

@@ -35,14 +35,17 @@ impl Db {
         )
         .await?;
         for m in sets.iter().copied().flatten() {
-            let done = tx.fetch_optional("SELECT 1 AS one FROM schema_migrations WHERE name = ? AND version = ?", params![m.set, m.version]).await?;
+            let done = tx
+                .fetch_optional("SELECT 1 AS one FROM schema_migrations WHERE name = ? AND version = ?", params![m.set, m.version])
+                .await?;
             if done.is_some() {
                 continue;
             }
             tx.execute_script(&render(self.dialect(), m.sql))
                 .await
                 .map_err(|e| StoreError::Migration { name: format!("{}/{}", m.set, m.version), source: Box::new(e) })?;
-            tx.execute("INSERT INTO schema_migrations (name, version, applied_at) VALUES (?, ?, ?)", params![m.set, m.version, now_ms()]).await?;
+            tx.execute("INSERT INTO schema_migrations (name, version, applied_at) VALUES (?, ?, ?)", params![m.set, m.version, now_ms()])
+                .await?;
         }
         tx.commit().await
     }

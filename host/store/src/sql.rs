@@ -158,10 +158,30 @@ macro_rules! getter {
 }
 
 impl Row {
-    getter!(#[doc = "Reads a `BIGINT` column."] int, opt_int, i64);
-    getter!(#[doc = "Reads a `DOUBLE PRECISION` column."] real, opt_real, f64);
-    getter!(#[doc = "Reads a `TEXT` column."] text, opt_text, String);
-    getter!(#[doc = "Reads a `BLOB`/`BYTEA` column."] blob, opt_blob, Vec<u8>);
+    getter!(
+        #[doc = "Reads a `BIGINT` column."]
+        int,
+        opt_int,
+        i64
+    );
+    getter!(
+        #[doc = "Reads a `DOUBLE PRECISION` column."]
+        real,
+        opt_real,
+        f64
+    );
+    getter!(
+        #[doc = "Reads a `TEXT` column."]
+        text,
+        opt_text,
+        String
+    );
+    getter!(
+        #[doc = "Reads a `BLOB`/`BYTEA` column."]
+        blob,
+        opt_blob,
+        Vec<u8>
+    );
 
     /// Reads a `BIGINT` column that holds 0 or 1.
     pub fn bool(&self, column: &str) -> Result<bool, StoreError> {
@@ -266,8 +286,13 @@ pub struct Db {
 enum Inner {
     /// SQLite allows one writer at a time. A pool of one makes writers queue in the pool, in order, instead of failing with
     /// SQLITE_BUSY.
-    Sqlite { write: SqlitePool, read: SqlitePool },
-    Postgres { pool: PgPool },
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
+    Postgres {
+        pool: PgPool,
+    },
 }
 
 impl Db {
@@ -339,18 +364,12 @@ impl Db {
     pub async fn fetch_all(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
         let text = AssertSqlSafe(placeholders(self.dialect(), sql));
         Ok(match &*self.inner {
-            Inner::Sqlite { read, .. } => bind_all!(sqlx::query::<Sqlite>(text), params, sqlite)
-                .fetch_all(read)
-                .await?
-                .into_iter()
-                .map(Row::Sqlite)
-                .collect(),
-            Inner::Postgres { pool } => bind_all!(sqlx::query::<Postgres>(text), params, postgres)
-                .fetch_all(pool)
-                .await?
-                .into_iter()
-                .map(Row::Postgres)
-                .collect(),
+            Inner::Sqlite { read, .. } => {
+                bind_all!(sqlx::query::<Sqlite>(text), params, sqlite).fetch_all(read).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            Inner::Postgres { pool } => {
+                bind_all!(sqlx::query::<Postgres>(text), params, postgres).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
+            }
         })
     }
 
@@ -434,12 +453,9 @@ impl Tx {
     pub async fn fetch_all(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
         let text = AssertSqlSafe(placeholders(self.dialect(), sql));
         Ok(match &mut self.inner {
-            TxInner::Sqlite(tx) => bind_all!(sqlx::query::<Sqlite>(text), params, sqlite)
-                .fetch_all(&mut **tx)
-                .await?
-                .into_iter()
-                .map(Row::Sqlite)
-                .collect(),
+            TxInner::Sqlite(tx) => {
+                bind_all!(sqlx::query::<Sqlite>(text), params, sqlite).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+            }
             TxInner::Postgres(tx) => bind_all!(sqlx::query::<Postgres>(text), params, postgres)
                 .fetch_all(&mut **tx)
                 .await?
