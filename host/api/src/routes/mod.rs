@@ -1,0 +1,13 @@
+//! One file a resource; each offers its own `router()`.
+
+pub mod access;
+pub mod system;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::App;
+
+/// All routes below `/api/v1`.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().merge(access::router()).merge(system::router())
+}
