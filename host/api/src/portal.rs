@@ -5,9 +5,10 @@ use axum::response::{IntoResponse, Response};
 
 use crate::error::ApiError;
 
-#[cfg(feature = "portal")]
+// Release builds carry the files; debug builds read them from the checkout, so that the portal can change without the host.
 #[derive(rust_embed::Embed)]
-#[folder = "../../frontend/dist"]
+#[folder = "$CARGO_MANIFEST_DIR/../../frontend/dist"]
+#[allow_missing = true]
 struct Files;
 
 struct File {
@@ -15,17 +16,16 @@ struct File {
     mime: String,
 }
 
-#[cfg(feature = "portal")]
-fn file(path: &str) -> Option<File> {
-    let f = Files::get(path)?;
-    Some(File { mime: f.metadata.mimetype().to_owned(), data: f.data })
-}
+/// Answered in place of the portal when the build has none.
+const NO_PORTAL: &str = "<!doctype html><meta charset=utf-8><title>Plenum</title><p>This build of the host carries no portal. Build it with \
+     <code>make build</code>, or use the API under <code>/api/v1</code>.";
 
-#[cfg(not(feature = "portal"))]
 fn file(path: &str) -> Option<File> {
-    let page = "<!doctype html><meta charset=utf-8><title>Plenum</title><p>This build of the host carries no portal. Build it with \
-                <code>make build</code>, or use the API under <code>/api/v1</code>.";
-    (path == "index.html").then(|| File { data: page.as_bytes().into(), mime: "text/html; charset=utf-8".to_owned() })
+    match Files::get(path) {
+        Some(f) => Some(File { mime: f.metadata.mimetype().to_owned(), data: f.data }),
+        None if path == "index.html" => Some(File { data: NO_PORTAL.as_bytes().into(), mime: "text/html; charset=utf-8".to_owned() }),
+        None => None,
+    }
 }
 
 /// A file of the portal; `index.html` for any path that is a page of the portal, so that its URLs can be shared.

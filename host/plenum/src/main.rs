@@ -1,1 +1,47 @@
-fn main() {}
+//! The `plenum` binary: `serve`, `plugin ...`, `admin ...`. Reads configuration and wires the parts.
+
+mod admin;
+mod config;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Plenum: one CMDB, one agent, one job service, one workflow engine, and a host for the apps that stand on them.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host
+    Serve(Box<config::Flags>),
+    /// Set up and look after a host from its own machine
+    Admin {
+        #[command(subcommand)]
+        command: admin::AdminCommand,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Serve(flags) => runtime().and_then(|rt| rt.block_on(serve::serve(*flags))),
+        Command::Admin { command } => runtime().and_then(|rt| rt.block_on(admin::run(command))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

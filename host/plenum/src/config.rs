@@ -1,0 +1,173 @@
+//! Configuration: a TOML file, then environment variables, then flags; the later wins. Decoded once, into types whose fields are
+//! all read.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The configuration file. Every field is optional; an unknown one is an error.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// Address of portal and API.
+    pub listen: Option<SocketAddr>,
+    /// Address that agents dial.
+    pub agent_listen: Option<SocketAddr>,
+    /// What agents are told to dial, where it differs from `agent_listen` (behind a forwarder): `host:port`.
+    pub agent_address: Option<String>,
+    /// Folder of the database, certificates and packages.
+    pub data: Option<PathBuf>,
+    /// `postgres://...`; SQLite in the data folder when absent.
+    pub database_url: Option<String>,
+    /// The URL people use, where a proxy stands before the host: `https://plenum.example.com`.
+    pub public_url: Option<String>,
+    /// Where packages come from and whom to trust.
+    pub plugins: Plugins,
+}
+
+/// Where packages come from and whom to trust.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plugins {
+    /// Folders of `*.plenum` files.
+    pub catalogs: Vec<PathBuf>,
+    /// Publishers whose signatures count.
+    pub trusted_keys: Vec<TrustedKey>,
+    /// Also install packages that are unsigned or signed by strangers. For a developer's own machine.
+    pub developer_mode: bool,
+}
+
+/// A publisher and its key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedKey {
+    /// The publisher's name, as shown in the catalog.
+    pub name: String,
+    /// The minisign public key, the line of 56 characters.
+    pub key: String,
+}
+
+/// What stands on the command line or in the environment.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Flags {
+    /// Configuration file (TOML)
+    #[arg(long, env = "PLENUM_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Address of portal and API [default: 127.0.0.1:8080]
+    #[arg(long, env = "PLENUM_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Address that agents dial [default: 127.0.0.1:8444]
+    #[arg(long, env = "PLENUM_AGENT_LISTEN")]
+    pub agent_listen: Option<SocketAddr>,
+    /// Folder of the database, certificates and packages [default: ./data]
+    #[arg(long, env = "PLENUM_DATA")]
+    pub data: Option<PathBuf>,
+    /// Database: postgres://user:password@host/database, or sqlite:<path> [default: SQLite in the data folder]
+    #[arg(long, env = "PLENUM_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// The URL people use, where a proxy stands before the host
+    #[arg(long, env = "PLENUM_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// Folder of *.plenum packages that the catalog offers; may be given several times
+    #[arg(long = "catalog", env = "PLENUM_CATALOG_DIRS", value_delimiter = ':')]
+    pub catalogs: Vec<PathBuf>,
+    /// Trusted publisher, NAME=KEY or NAME=FILE with a minisign public key; may be given several times
+    #[arg(long = "trusted-key")]
+    pub trusted_keys: Vec<String>,
+    /// Also install packages that are unsigned or signed by strangers
+    #[arg(long, env = "PLENUM_DEVELOPER_MODE")]
+    pub developer_mode: bool,
+}
+
+/// The decoded configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address of portal and API.
+    pub listen: SocketAddr,
+    /// Address that agents dial.
+    pub agent_listen: SocketAddr,
+    /// What agents are told to dial.
+    pub agent_address: Option<String>,
+    /// Data folder, made with mode 0700.
+    pub data: PathBuf,
+    /// Database URL.
+    pub database_url: String,
+    /// Whether people reach the portal over HTTPS.
+    pub https: bool,
+    /// Folders of packages.
+    pub catalogs: Vec<PathBuf>,
+    /// Publishers whose signatures count.
+    pub trusted_keys: Vec<TrustedKey>,
+    /// Whether strangers' packages install too.
+    pub developer_mode: bool,
+}
+
+/// Reads and checks the configuration.
+pub fn load(flags: Flags) -> anyhow::Result<Config> {
+    let file = match &flags.config {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("the configuration file {} cannot be read: {e}", path.display()))?;
+            toml::from_str::<File>(&text).map_err(|e| anyhow::anyhow!("the configuration file {} is not valid: {e}", path.display()))?
+        }
+        None => File::default(),
+    };
+    let data = flags.data.or(file.data).unwrap_or_else(|| PathBuf::from("data"));
+    make_private(&data)?;
+    let data = std::fs::canonicalize(&data)?;
+    let database_url = flags.database_url.or(file.database_url).unwrap_or_else(|| format!("sqlite:{}", data.join("plenum.db").display()));
+    let https = match flags.public_url.or(file.public_url) {
+        None => false,
+        Some(url) if url.starts_with("https://") => true,
+        Some(url) if url.starts_with("http://") => false,
+        Some(url) => anyhow::bail!("public_url {url:?} starts with neither https:// nor http://"),
+    };
+    let mut trusted_keys = file.plugins.trusted_keys;
+    for text in &flags.trusted_keys {
+        let (name, key) = text.split_once('=').ok_or_else(|| anyhow::anyhow!("--trusted-key {text:?} is not NAME=KEY or NAME=FILE"))?;
+        let key = if Path::new(key).is_file() { std::fs::read_to_string(key)? } else { key.to_owned() };
+        let key = key.lines().map(str::trim).rfind(|l| !l.is_empty() && !l.starts_with("untrusted comment:")).unwrap_or_default();
+        trusted_keys.push(TrustedKey { name: name.to_owned(), key: key.to_owned() });
+    }
+    Ok(Config {
+        listen: flags.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+        agent_listen: flags.agent_listen.or(file.agent_listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8444))),
+        agent_address: file.agent_address,
+        data,
+        database_url,
+        https,
+        catalogs: if flags.catalogs.is_empty() { file.plugins.catalogs } else { flags.catalogs },
+        trusted_keys,
+        developer_mode: flags.developer_mode || file.plugins.developer_mode,
+    })
+}
+
+/// Makes a folder that only the host's user can enter: it holds the CA's key.
+fn make_private(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(path).map_err(|e| anyhow::anyhow!("the data folder {} cannot be made: {e}; name another with --data", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_named() {
+        let e = toml::from_str::<File>("lisen = \"127.0.0.1:1\"").unwrap_err().to_string();
+        assert!(e.contains("lisen") && e.contains("listen"), "{e}");
+    }
+
+    #[test]
+    fn file_is_decoded() {
+        let f: File = toml::from_str(
+            "listen = \"127.0.0.1:1\"\n[plugins]\ncatalogs = [\"/p\"]\n[[plugins.trusted_keys]]\nname = \"us\"\nkey = \"RW\"",
+        )
+        .unwrap();
+        assert_eq!(f.listen.unwrap().port(), 1);
+        assert_eq!(f.plugins.trusted_keys.first().unwrap().name, "us");
+    }
+}

@@ -1,0 +1,117 @@
+//! `plenum serve`: opens the store, builds the services in the order of their dependence, and serves until told to stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use plenum_access::Access;
+use plenum_api::{App, HostInfo};
+use plenum_store::{Db, Migration};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{self, Config, Flags};
+
+/// Requests and streams that are still open get this long to end when the host stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The parts that commands beside a running host need too.
+pub struct Store {
+    pub db: Db,
+    pub access: Access,
+}
+
+const MIGRATIONS: &[&[Migration]] = &[plenum_access::MIGRATIONS];
+
+/// Opens the database and brings its schema up to date.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let db = Db::open(&config.database_url).await?;
+    db.migrate(MIGRATIONS).await?;
+    Ok(Store { access: Access::new(db.clone()), db })
+}
+
+/// Runs the host until SIGTERM or SIGINT.
+pub async fn serve(flags: Flags) -> anyhow::Result<()> {
+    let started = Instant::now();
+    logging();
+    let config = config::load(flags)?;
+    let shutdown = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let Store { db, access } = open_store(&config).await?;
+
+    let http = bind(config.listen, "portal and API", "--listen").await?;
+    let agents = bind(config.agent_listen, "agents", "--agent-listen").await?;
+    let (http_addr, agent_addr) = (http.local_addr()?, agents.local_addr()?);
+    let agent_address = config.agent_address.clone().unwrap_or_else(|| agent_addr.to_string());
+
+    let app = App {
+        db: db.clone(),
+        access,
+        info: Arc::new(HostInfo { version: env!("CARGO_PKG_VERSION"), started, https: config.https, agent_address }),
+        shutdown: shutdown.clone(),
+    };
+    let service = plenum_api::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let stop = shutdown.clone();
+    tasks.spawn(async move {
+        let served = axum::serve(http, service).with_graceful_shutdown(stop.clone().cancelled_owned()).await;
+        if let Err(e) = served {
+            tracing::error!(error = %e, "the HTTP server ended");
+        }
+        stop.cancel();
+    });
+    announce(&config.data, http_addr, agent_addr)?;
+    tracing::info!(%http_addr, %agent_addr, ready_ms = started.elapsed().as_millis(), version = env!("CARGO_PKG_VERSION"), "ready");
+
+    stop_signal(&shutdown).await;
+    shutdown.cancel();
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!("some requests did not end in {} s and are cut", DRAIN.as_secs());
+    }
+    db.close().await;
+    let _ = std::fs::remove_file(config.data.join("host.json"));
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PLENUM_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn,wasmtime=warn,cranelift=warn,h2=warn,hyper=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+async fn bind(address: SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{address} cannot be opened for {what}; is another host running? choose another with {flag}"))
+}
+
+/// Writes where the host listens to `<data>/host.json`, so that tools beside it need not guess (port 0 chooses a free one).
+fn announce(data: &Path, listen: SocketAddr, agent_listen: SocketAddr) -> anyhow::Result<()> {
+    let text = serde_json::json!({"listen": listen, "agent_listen": agent_listen, "pid": std::process::id()}).to_string();
+    let temporary = data.join("host.json.new");
+    std::fs::write(&temporary, text)?;
+    std::fs::rename(temporary, data.join("host.json"))?;
+    Ok(())
+}
+
+async fn stop_signal(shutdown: &CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut s) => {
+                s.recv().await;
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "SIGTERM cannot be watched");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+        () = shutdown.cancelled() => {}
+    }
+}

@@ -1,0 +1,70 @@
+# Sourced by the scripts that make runs: where things are, how progress is said, how missing tools are installed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+ROOT=$PWD
+CACHE=${PLENUM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plenum}
+export PLENUM_CACHE=$CACHE
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+BIN=$TARGET/debug
+CATALOG=$TARGET/catalog
+STARTED=$SECONDS
+
+say() { printf '\033[1;36m[%3ss]\033[0m %s\n' "$((SECONDS - STARTED))" "$*"; }
+fail() { printf '\033[1;31mfailed:\033[0m %s\n' "$*" >&2; exit 1; }
+
+# as_root COMMAND...: runs it as root, by sudo where needed.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else return 1; fi
+}
+
+apt_updated=
+# need COMMAND PACKAGES REASON: installs Debian packages when the command is missing, and says what and why.
+need() {
+  local command=$1 packages=$2 reason=$3
+  command -v "$command" >/dev/null 2>&1 && return 0
+  say "installing $packages: $reason"
+  command -v apt-get >/dev/null || fail "$command is missing ($reason) and there is no apt-get here: install it and run make again"
+  if [ -z "$apt_updated" ]; then
+    as_root apt-get update -qq >/dev/null 2>&1 || true
+    apt_updated=1
+  fi
+  # shellcheck disable=SC2086
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >"${TMPDIR:-/tmp}/plenum-apt.log" 2>&1 ||
+    fail "apt-get could not install $packages ($reason); its output is in ${TMPDIR:-/tmp}/plenum-apt.log. Install it by hand and run make again"
+}
+
+version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+need_build_tools() {
+  need cc "gcc libc6-dev make" "C compiler, for SQLite and the TLS library"
+  local rust=
+  command -v rustc >/dev/null && rust=$(rustc --version | awk '{print $2}')
+  if [ -z "$rust" ] || ! version_at_least "$rust" 1.95.0 || ! command -v cargo >/dev/null; then
+    say "found Rust ${rust:-nowhere}; 1.95 or newer is needed"
+    need_force "rustc-web cargo-web rust-web-llvm lld-22" "Rust compiler"
+  fi
+}
+
+need_force() {
+  say "installing $1: $2"
+  command -v apt-get >/dev/null || fail "$2 is missing and there is no apt-get here: install it and run make again"
+  as_root apt-get update -qq >/dev/null 2>&1 || true
+  # shellcheck disable=SC2086
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1 >"${TMPDIR:-/tmp}/plenum-apt.log" 2>&1 ||
+    fail "apt-get could not install $1; its output is in ${TMPDIR:-/tmp}/plenum-apt.log. Install Rust 1.95 or newer from https://rustup.rs and run make again"
+}
+
+need_node() {
+  need node "nodejs npm" "builds the portal"
+  need npm npm "builds the portal"
+  local v
+  v=$(node --version | tr -d v)
+  version_at_least "$v" 20.19.0 || fail "Node.js $v is too old for the portal's tools; install 20.19 or newer (https://nodejs.org) and run make again"
+}
+
+# fresh STAMP PATHS...: whether nothing below the paths is newer than the stamp.
+fresh() {
+  local stamp=$1
+  shift
+  [ -e "$stamp" ] && [ -z "$(find "$@" -newer "$stamp" -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/target/*' -print -quit 2>/dev/null)" ]
+}

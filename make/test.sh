@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Every test. The last line counts the Rust tests; the portal's are counted above it.
+source "$(dirname "$0")/common.sh"
+what=${1:-all}
+[ "${CI:-}" = true ] && export CARGO_TARGET_DIR="$TARGET"
+
+portal_tests() {
+  make/build.sh portal
+  say "portal: types and unit tests"
+  (cd frontend && npm run --silent typecheck && npm test --silent) || fail "the portal's tests failed"
+}
+
+rust_tests() {
+  need initdb "postgresql" "the domain tests run on PostgreSQL too" 2>/dev/null || true
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || need_force "postgresql" "PostgreSQL"
+  need chromium "chromium fonts-noto-cjk" "the end-to-end tests drive a browser"
+  need redis-server redis-server "the inspection tests look at a real Redis"
+  need mariadbd mariadb-server "the inspection tests look at a real MariaDB"
+  need nginx nginx-light "the discovery tests look at a real nginx"
+  need minisign minisign "package signatures are checked with a stranger's tool"
+  make/build.sh all
+  if [ -d tests/browser ] && { [ ! -e tests/browser/node_modules/.package-lock.json ] || [ tests/browser/package-lock.json -nt tests/browser/node_modules/.package-lock.json ]; }; then
+    say "browser tests: installing playwright-core"
+    (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json) || fail "npm ci failed in tests/browser"
+  fi
+  export PLENUM_BIN=$BIN PLENUM_CATALOG=$CATALOG PLENUM_BUILD_KEY=$CACHE/keys/build.key
+  if cargo nextest --version >/dev/null 2>&1; then
+    say "Rust tests: cargo nextest"
+    cargo nextest run --locked --workspace --no-fail-fast
+  else
+    say "Rust tests: cargo test (cargo-nextest is not installed)"
+    cargo test --locked --workspace --no-fail-fast
+  fi
+}
+
+case $what in
+  portal) portal_tests ;;
+  rust) rust_tests ;;
+  all)
+    portal_tests
+    rust_tests
+    ;;
+  *) fail "make/test.sh [all|portal|rust]" ;;
+esac
