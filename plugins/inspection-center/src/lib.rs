@@ -1,0 +1,5 @@
+//! Inspection Center: checks as data, run on many machines at once, graded, explained and compared over time.
+//!
+//! The pure part is [`check`]. It is an ordinary plugin: everything it can do goes through `plenum-sdk`.
+
+pub mod check;
