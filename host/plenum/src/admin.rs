@@ -84,7 +84,10 @@ async fn reset_password(flags: Flags, name: &str) -> anyhow::Result<()> {
     let user = store.access.users(&WHO).await?.into_iter().find(|u| u.name == name);
     let user = user.with_context(|| format!("there is no user {name}"))?;
     let password = generated_password();
-    store.access.update_user(&WHO, &user.id, UserPatch { password: Some(password.clone()), disabled: Some(false), ..UserPatch::default() }).await?;
+    store
+        .access
+        .update_user(&WHO, &user.id, UserPatch { password: Some(password.clone()), disabled: Some(false), ..UserPatch::default() })
+        .await?;
     println!("{password}");
     store.db.close().await;
     Ok(())

@@ -107,7 +107,8 @@ pub struct Config {
 pub fn load(flags: Flags) -> anyhow::Result<Config> {
     let file = match &flags.config {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("the configuration file {} cannot be read: {e}", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| anyhow::anyhow!("the configuration file {} cannot be read: {e}", path.display()))?;
             toml::from_str::<File>(&text).map_err(|e| anyhow::anyhow!("the configuration file {} is not valid: {e}", path.display()))?
         }
         None => File::default(),
@@ -145,7 +146,8 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
 /// Makes a folder that only the host's user can enter: it holds the CA's key.
 fn make_private(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::create_dir_all(path).map_err(|e| anyhow::anyhow!("the data folder {} cannot be made: {e}; name another with --data", path.display()))?;
+    std::fs::create_dir_all(path)
+        .map_err(|e| anyhow::anyhow!("the data folder {} cannot be made: {e}; name another with --data", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
     Ok(())
 }

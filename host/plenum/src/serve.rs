@@ -84,7 +84,9 @@ fn logging() {
 }
 
 async fn bind(address: SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{address} cannot be opened for {what}; is another host running? choose another with {flag}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be opened for {what}; is another host running? choose another with {flag}"))
 }
 
 /// Writes where the host listens to `<data>/host.json`, so that tools beside it need not guess (port 0 chooses a free one).

@@ -1,0 +1,73 @@
+//! A real agent process.
+
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::{Host, bin_dir};
+
+/// A running agent; killed when dropped. Its state folder lives until then.
+pub struct Agent {
+    /// Its state folder.
+    pub state: TempDir,
+    host_address: String,
+    child: Option<Child>,
+}
+
+impl Agent {
+    /// Enrols with a fresh token and runs.
+    pub async fn start(host: &Host) -> Agent {
+        let state = tempfile::Builder::new().prefix("plenum-agent-").tempdir().expect("a temporary folder");
+        let token = host.admin_command(&["enrolment-token"]);
+        let out = Command::new(bin_dir().join("plenum-agent"))
+            .args(["enrol", "--host", &host.agent_address, "--token", &token, "--state"])
+            .arg(state.path())
+            .output()
+            .expect("the plenum-agent binary is built");
+        assert!(out.status.success(), "enrol: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        let mut agent = Agent { state, host_address: host.agent_address.clone(), child: None };
+        agent.run();
+        agent
+    }
+
+    /// Runs the enrolled agent (again).
+    pub fn run(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.state.path().join("agent.log")).expect("log file");
+        let child = Command::new(bin_dir().join("plenum-agent"))
+            .args(["run", "--state"])
+            .arg(self.state.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("log file"))
+            .stderr(log)
+            .spawn()
+            .expect("the agent starts");
+        self.child = Some(child);
+    }
+
+    /// `kill -9`.
+    pub fn kill9(&mut self) {
+        if let Some(mut c) = self.child.take() {
+            let _ = c.kill();
+            let _ = c.wait();
+        }
+    }
+
+    /// The agent's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Where it dials to.
+    pub fn host_address(&self) -> &str {
+        &self.host_address
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill9();
+        if std::thread::panicking() {
+            eprintln!("---- agent log ----\n{}", std::fs::read_to_string(self.state.path().join("agent.log")).unwrap_or_default());
+        }
+    }
+}
