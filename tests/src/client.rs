@@ -13,7 +13,8 @@ pub struct Client {
 impl Client {
     /// Without a session.
     pub fn anonymous(url: &str) -> Client {
-        let http = reqwest::Client::builder().cookie_store(true).build().expect("a client");
+        // No connection is reused: the host closes one whose body it refused, and the next request must not run into that.
+        let http = reqwest::Client::builder().cookie_store(true).pool_max_idle_per_host(0).build().expect("a client");
         Client { http, base: url.to_owned() }
     }
 
