@@ -25,6 +25,9 @@ pub enum StoreError {
     /// A unique key is taken.
     #[error("{0}")]
     Unique(String),
+    /// A value is over its bound.
+    #[error("{0}")]
+    TooLarge(String),
     /// Stored data is not what this code wrote.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),

@@ -3,12 +3,20 @@
 //! Knows nothing of the domains above it. See `docs/architecture.md`.
 
 pub mod error;
+pub mod events;
 pub mod migrate;
 pub mod sql;
+#[cfg(feature = "testing")]
+#[allow(clippy::expect_used, clippy::panic)]
+pub mod testing;
 
 pub use error::StoreError;
+pub use events::{Event, Events, NewEvent};
 pub use migrate::Migration;
 pub use sql::{Db, Dialect, Row, Tx, Value};
+
+/// The schema of this crate.
+pub const MIGRATIONS: &[Migration] = &[Migration { set: "store", version: 1, sql: include_str!("../migrations/1.sql") }];
 
 /// Milliseconds since the Unix epoch: the unit of every time in the database.
 pub fn now_ms() -> i64 {

@@ -348,6 +348,26 @@ impl Db {
         }
     }
 
+    /// Tells this open database from others of the process.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.inner) as usize
+    }
+
+    /// One statement without a transaction around it (CREATE DATABASE).
+    #[cfg(feature = "testing")]
+    pub(crate) async fn execute_outside(&self, sql: &str) -> Result<(), StoreError> {
+        let text = AssertSqlSafe(sql.to_owned());
+        match &*self.inner {
+            Inner::Sqlite { write, .. } => {
+                sqlx::raw_sql(text).execute(write).await?;
+            }
+            Inner::Postgres { pool } => {
+                sqlx::raw_sql(text).execute(pool).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Begins a write transaction. On SQLite it holds the one writer, so nothing slow (network, plugins) may happen before
     /// [`Tx::commit`]. Dropping it rolls back.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
@@ -357,6 +377,7 @@ impl Db {
                 Inner::Postgres { pool } => TxInner::Postgres(pool.begin().await?),
             },
             after_commit: Vec::new(),
+            database: self.identity(),
         })
     }
 
@@ -404,6 +425,7 @@ type AfterCommit = Box<dyn FnOnce() + Send>;
 pub struct Tx {
     inner: TxInner,
     after_commit: Vec<AfterCommit>,
+    database: usize,
 }
 
 enum TxInner {
@@ -424,6 +446,10 @@ impl Tx {
             TxInner::Sqlite(_) => Dialect::Sqlite,
             TxInner::Postgres(_) => Dialect::Postgres,
         }
+    }
+
+    pub(crate) fn database(&self) -> usize {
+        self.database
     }
 
     /// Executes a statement; answers the number of rows it changed.
