@@ -68,10 +68,7 @@ impl EnrolmentToken {
             }
             *byte = u8::from_str_radix(digits, 16).map_err(|_| TokenError::Fingerprint)?;
         }
-        Ok(Self {
-            secret: secret.to_owned(),
-            ca_sha256,
-        })
+        Ok(Self { secret: secret.to_owned(), ca_sha256 })
     }
 }
 
@@ -96,10 +93,7 @@ mod tests {
 
     #[test]
     fn a_token_survives_its_text() {
-        let token = EnrolmentToken {
-            secret: "se.cret".into(),
-            ca_sha256: [0xa7; 32],
-        };
+        let token = EnrolmentToken { secret: "se.cret".into(), ca_sha256: [0xa7; 32] };
         assert_eq!(EnrolmentToken::parse(&format!(" {token}\n")).unwrap(), token);
     }
 
@@ -113,10 +107,7 @@ mod tests {
 
     #[test]
     fn debug_hides_the_secret() {
-        let token = EnrolmentToken {
-            secret: "hunter2".into(),
-            ca_sha256: [0; 32],
-        };
+        let token = EnrolmentToken { secret: "hunter2".into(), ca_sha256: [0; 32] };
         assert!(!format!("{token:?}").contains("hunter2"));
     }
 }

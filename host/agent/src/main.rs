@@ -1,1 +1,266 @@
-fn main() {}
+//! The `plenum-agent` program.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use plenum_agent::connection::{Agent, Backoff};
+use plenum_agent::engine::Limits;
+use plenum_agent::enrol::enrol;
+use plenum_agent::facts::Collector;
+use plenum_agent::fleet::Fleet;
+use plenum_agent::state::StateDir;
+use plenum_agent::{AgentError, supervise};
+use plenum_agent_protocol::EnrolmentToken;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
+
+/// The Plenum agent: makes this machine a node of a Plenum host.
+///
+/// It dials the host (nothing has to be opened on this machine), runs the scripts that the host sends, and reports what the machine is and
+/// which databases and middleware run on it. Run it as root to be able to run scripts as any user; as another user it runs them as that one.
+#[derive(Parser)]
+#[command(
+    name = "plenum-agent",
+    version,
+    after_help = "First time:\n  plenum-agent up --host HOST:8444 --token TOKEN\nThe token is made in the portal \
+(Nodes, Add a node); it works once and for an hour."
+)]
+struct Cli {
+    /// How much to log on standard error: error, warn, info, debug, trace or off.
+    #[arg(long, global = true, env = "PLENUM_AGENT_LOG", default_value = "info")]
+    log: LevelFilter,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Exchange a one-time token for this machine's certificate. The host is checked against the token before anything is sent.
+    Enrol {
+        #[command(flatten)]
+        enrolment: Enrolment,
+        /// Replace an enrolment that is there.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        state: State,
+    },
+    /// Run the agent of an enrolled state directory, until SIGTERM or SIGINT.
+    Run {
+        #[command(flatten)]
+        state: State,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+    /// Enrol if not done yet, then run.
+    Up {
+        #[command(flatten)]
+        enrolment: Enrolment,
+        #[command(flatten)]
+        state: State,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+    /// Print what the agent finds on this machine, as JSON, and send it nowhere.
+    Facts,
+    /// Simulation: many agents in one process, each with its own enrolment and connection and a made-up host name. Scripts run for real, here.
+    Fleet {
+        /// The host's agent port, `name:port`.
+        #[arg(long)]
+        host: String,
+        /// File with one enrolment token a line; not needed when all are enrolled.
+        #[arg(long)]
+        tokens_file: Option<PathBuf>,
+        /// How many agents.
+        #[arg(long, default_value_t = 200)]
+        count: usize,
+        /// Start of the host names.
+        #[arg(long, default_value = "sim")]
+        prefix: String,
+        /// Threads that the agents share.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        #[command(flatten)]
+        state: State,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+}
+
+#[derive(Args)]
+struct Enrolment {
+    /// The host's agent port, `name:port`.
+    #[arg(long, env = "PLENUM_AGENT_HOST")]
+    host: String,
+    /// Enrolment token from the portal. The variable keeps it out of the process list.
+    #[arg(long, env = "PLENUM_AGENT_TOKEN", hide_env_values = true)]
+    token: String,
+}
+
+#[derive(Args)]
+struct State {
+    /// Directory for the agent's key, its spool and its journal; made when missing.
+    #[arg(long, env = "PLENUM_AGENT_STATE", default_value = "/var/lib/plenum-agent")]
+    state: PathBuf,
+}
+
+#[derive(Args)]
+struct Bounds {
+    /// Scripts that run at the same time; others wait.
+    #[arg(long, default_value_t = 10)]
+    max_running: usize,
+    /// Executions that may wait; more are refused.
+    #[arg(long, default_value_t = 1000)]
+    max_queued: usize,
+    /// Disk for output that the host has not taken yet, in MiB; beyond it output is counted and dropped.
+    #[arg(long, default_value_t = 256)]
+    spool_mib: u64,
+    /// Seconds between SIGTERM and SIGKILL when a script is cancelled or runs out of time.
+    #[arg(long, default_value_t = 2)]
+    kill_grace: u64,
+    /// Longest pause between attempts to reach the host, in seconds.
+    #[arg(long, default_value_t = 15)]
+    max_backoff: u64,
+}
+
+impl Bounds {
+    fn limits(&self) -> Limits {
+        Limits {
+            slots: Arc::new(Semaphore::new(self.max_running.clamp(1, Semaphore::MAX_PERMITS))),
+            max_queued: self.max_queued,
+            max_spool_bytes: self.spool_mib.saturating_mul(1024 * 1024),
+            kill_grace: Duration::from_secs(self.kill_grace),
+            ..Limits::default()
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff { most: Duration::from_secs(self.max_backoff.max(1)), ..Backoff::default() }
+    }
+}
+
+fn main() -> ExitCode {
+    // Before anything else: a supervisor is started for each script and should cost next to nothing.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|arg| arg == supervise::SUBCOMMAND) {
+        let grace = args.next().and_then(|ms| ms.to_str()?.parse().ok()).unwrap_or(2000);
+        return ExitCode::from(u8::try_from(supervise::main(Duration::from_millis(grace))).unwrap_or(1));
+    }
+    let cli = Cli::parse();
+    tracing_subscriber::fmt().with_max_level(cli.log).with_writer(std::io::stderr).with_target(false).init();
+    match act(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; there is nobody else to tell.
+            let _ = writeln!(std::io::stderr(), "plenum-agent: {error} [{}]", error.code());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(command: Command) -> Result<(), AgentError> {
+    match command {
+        Command::Enrol { enrolment, force, state } => {
+            let state = StateDir::open(&state.state)?;
+            runtime(1)?.block_on(enrol_here(&state, &enrolment, force))
+        }
+        Command::Run { state, bounds } => {
+            let state = StateDir::open(&state.state)?;
+            runtime(1)?.block_on(run(state, &bounds))
+        }
+        Command::Up { enrolment, state, bounds } => {
+            let state = StateDir::open(&state.state)?;
+            runtime(1)?.block_on(async {
+                if state.identity()?.is_none() {
+                    enrol_here(&state, &enrolment, false).await?;
+                }
+                run(state, &bounds).await
+            })
+        }
+        Command::Facts => {
+            let facts = Collector::new().collect("");
+            let value: serde_json::Value = serde_json::from_slice(&facts.message.json).unwrap_or_default();
+            print(&format!("{value:#}"));
+            Ok(())
+        }
+        Command::Fleet { host, tokens_file, count, prefix, threads, state, bounds } => {
+            let fleet = Fleet {
+                host: &host,
+                tokens_file: tokens_file.as_deref(),
+                count,
+                state: &state.state,
+                limits: bounds.limits(),
+                prefix: &prefix,
+            };
+            runtime(threads)?.block_on(async {
+                let stop = until_signal()?;
+                fleet.serve(stop, || print(&format!("{count} agents started"))).await
+            })
+        }
+    }
+}
+
+fn print(line: &str) {
+    // Whoever closed our output does not want it.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// One thread for an agent: it waits nearly always, and each further thread costs memory on every machine.
+fn runtime(threads: usize) -> Result<Runtime, AgentError> {
+    let mut builder = if threads <= 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    // For facts and name look-ups only.
+    builder.max_blocking_threads(4).thread_keep_alive(Duration::from_secs(2)).thread_stack_size(1 << 20).enable_all();
+    builder.build().map_err(|source| AgentError::State { action: "start a runtime beside", path: PathBuf::from("/proc/self"), source })
+}
+
+async fn enrol_here(state: &StateDir, enrolment: &Enrolment, force: bool) -> Result<(), AgentError> {
+    let token = EnrolmentToken::parse(&enrolment.token)?;
+    if let (false, Some(identity)) = (force, state.identity()?) {
+        return Err(AgentError::AlreadyEnrolled { path: state.root().to_path_buf(), node_id: identity.node_id });
+    }
+    let identity = enrol(&enrolment.host, &token, &Collector::new().machine()).await?;
+    state.save_identity(&identity)?;
+    print(&format!("enrolled as node {} of {}", identity.node_id, identity.host));
+    Ok(())
+}
+
+async fn run(state: StateDir, bounds: &Bounds) -> Result<(), AgentError> {
+    let stop = until_signal()?;
+    let agent = Agent::open(state, bounds.limits(), Arc::new(Collector::new()), bounds.backoff())?;
+    agent.serve(stop).await;
+    Ok(())
+}
+
+/// Cancelled by SIGTERM or SIGINT.
+fn until_signal() -> Result<CancellationToken, AgentError> {
+    let listen = |kind| {
+        signal(kind).map_err(|source| AgentError::State {
+            action: "listen for signals beside",
+            path: Path::new("/proc/self").into(),
+            source,
+        })
+    };
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    // Ends with the program.
+    drop(tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        token.cancel();
+    }));
+    Ok(stop)
+}

@@ -1,0 +1,82 @@
+//! Becoming a node, and staying one: the first certificate for a one-time token, later ones for the certificate at hand.
+
+use plenum_agent_protocol::EnrolmentToken;
+use plenum_agent_protocol::v1::agent_client::AgentClient;
+use plenum_agent_protocol::v1::{EnrolRequest, RenewRequest};
+use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use tonic::transport::Channel;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::VERSION;
+use crate::error::AgentError;
+use crate::state::Identity;
+use crate::tls::{Trust, damaged, dial};
+
+/// What a machine says of itself when it enrols.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Host name.
+    pub hostname: String,
+    /// `/etc/machine-id`, empty when there is none.
+    pub machine_id: String,
+}
+
+fn key_and_request(name: &str) -> Result<(String, String), AgentError> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let request = params.serialize_request(&key)?.pem()?;
+    Ok((key.serialize_pem(), request))
+}
+
+pub(crate) fn refused(status: &tonic::Status) -> AgentError {
+    match status.code() {
+        tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::Cancelled | tonic::Code::DeadlineExceeded => {
+            AgentError::Disconnected(crate::tls::with_causes(status))
+        }
+        code => AgentError::Refused { code, message: status.message().to_owned() },
+    }
+}
+
+/// Enrols: makes a key, proves the host by the token's fingerprint, and gets a certificate. The key never leaves the machine.
+///
+/// # Errors
+/// When the host cannot be reached, is not the one in the token, or refuses the token.
+pub async fn enrol(host: &str, token: &EnrolmentToken, machine: &Machine) -> Result<Identity, AgentError> {
+    let (key_pem, csr_pem) = key_and_request(&machine.hostname)?;
+    let mut client = dial(host, &Trust::Fingerprint(token.ca_sha256)).await?;
+    let request = EnrolRequest {
+        token: token.secret.clone(),
+        csr_pem,
+        hostname: machine.hostname.clone(),
+        agent_version: VERSION.to_owned(),
+        machine_id: machine.machine_id.clone(),
+    };
+    let answer = client.enrol(request).await.map_err(|status| refused(&status))?.into_inner();
+    let ca = CertificateDer::from_pem_slice(answer.ca_pem.as_bytes()).map_err(|e| damaged("the CA certificate that the host sent", &e))?;
+    if Sha256::digest(&ca).as_slice() != token.ca_sha256 {
+        let reason = "the CA certificate that it sent is not the one in the token".to_owned();
+        return Err(AgentError::Untrusted { host: host.to_owned(), against: "token", reason });
+    }
+    Ok(Identity { node_id: answer.node_id, host: host.to_owned(), key_pem, certificate_pem: answer.certificate_pem, ca_pem: answer.ca_pem })
+}
+
+/// A new certificate, with a new key, for the same node.
+pub(crate) async fn renew(client: &mut AgentClient<Channel>, identity: &Identity) -> Result<Identity, AgentError> {
+    let (key_pem, csr_pem) = key_and_request(&identity.node_id)?;
+    let answer = client.renew(RenewRequest { csr_pem }).await.map_err(|status| refused(&status))?.into_inner();
+    Ok(Identity { key_pem, certificate_pem: answer.certificate_pem, ..identity.clone() })
+}
+
+/// When to renew, milliseconds since 1970: two thirds into the certificate's life, which leaves a third for a host that is away.
+pub(crate) fn renew_at_ms(certificate_pem: &str) -> Result<i64, AgentError> {
+    let what = "the certificate in the agent's identity";
+    let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|e| damaged(what, &e))?;
+    let (_, certificate) = X509Certificate::from_der(&der).map_err(|e| damaged(what, &e))?;
+    let validity = certificate.validity();
+    let (from, to) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    Ok((from + (to - from) / 3 * 2) * 1000)
+}
