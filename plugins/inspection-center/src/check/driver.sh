@@ -41,7 +41,7 @@ PRELUDE=@PRELUDE@
 # that cannot be killed (hung NFS) does not keep the job open.
 start() {
   ( WHY="$D/$1.why"
-    ( ulimit -f @OUTPUT_KB@; eval "$PRELUDE"; eval "${CODE[$1]}" ) >"$D/$1.out" 2>"$D/$1.err" 8>&-
+    ( ulimit -S -f @OUTPUT_KB@; eval "$PRELUDE"; eval "${CODE[$1]}" ) >"$D/$1.out" 2>"$D/$1.err" 8>&-
     printf '%s %s\n' "$1" "$?" >&8
   ) >/dev/null 2>&1 &
   PID[$1]=$!
