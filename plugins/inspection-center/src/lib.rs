@@ -2,4 +2,13 @@
 //!
 //! The pure part is [`check`]. It is an ordinary plugin: everything it can do goes through `plenum-sdk`.
 
+pub mod catalog;
 pub mod check;
+pub mod error;
+pub mod export;
+pub mod flow;
+pub mod http;
+pub mod inspections;
+pub mod model;
+pub mod ports;
+pub mod reports;
