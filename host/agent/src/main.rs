@@ -151,7 +151,8 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     if args.next().is_some_and(|arg| arg == supervise::SUBCOMMAND) {
         let grace = args.next().and_then(|ms| ms.to_str()?.parse().ok()).unwrap_or(2000);
-        return ExitCode::from(u8::try_from(supervise::main(Duration::from_millis(grace))).unwrap_or(1));
+        let mark = args.next().and_then(|mark| mark.into_string().ok()).unwrap_or_default();
+        return ExitCode::from(u8::try_from(supervise::main(Duration::from_millis(grace), &mark)).unwrap_or(1));
     }
     let cli = Cli::parse();
     tracing_subscriber::fmt().with_max_level(cli.log).with_writer(std::io::stderr).with_target(false).init();

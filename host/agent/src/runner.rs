@@ -82,6 +82,7 @@ impl<'a> Supervised<'a> {
         let supervisor = Command::new(&limits.supervisor)
             .arg(SUBCOMMAND)
             .arg(limits.kill_grace.as_millis().to_string())
+            .arg(sink.execution.folder.mark())
             .env_clear()
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .stdout(stdout_end)
@@ -176,9 +177,9 @@ impl<'a> Supervised<'a> {
     async fn reap(&mut self, lost: bool) {
         if lost {
             let _ = self.supervisor.start_kill();
-            let id = self.sink.execution.id.clone();
+            let mark = self.sink.execution.folder.mark();
             // Reads all of /proc, some times.
-            let _ = tokio::task::spawn_blocking(move || crate::engine::kill_left(&id)).await;
+            let _ = tokio::task::spawn_blocking(move || crate::engine::kill_left(&mark)).await;
         }
         // It exits right after its report. Not waiting would leave a zombie to the runtime, which collects it too.
         let _ = timeout(Duration::from_secs(1), self.supervisor.wait()).await;

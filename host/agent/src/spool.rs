@@ -68,6 +68,12 @@ impl Folder {
         Self(spool.join(hash.get(..32).unwrap_or(&hash)))
     }
 
+    /// Names this execution of this agent on this machine, where a fleet's agents may run the same execution id side by side.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        hex::encode(Sha256::digest(self.0.as_os_str().as_encoded_bytes())).chars().take(32).collect()
+    }
+
     /// Makes the folder with its `Run`.
     ///
     /// # Errors

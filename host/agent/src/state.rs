@@ -48,6 +48,8 @@ impl StateDir {
             // Nobody else reads scripts' output or the key.
             DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(|e| failed("make", &directory, e))?;
         }
+        // The same name whatever directory the agent is started in: marks of processes are made from it.
+        let root = &root.canonicalize().map_err(|e| failed("find", root, e))?;
         let path = root.join("lock");
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(|e| failed("open", &path, e))?;

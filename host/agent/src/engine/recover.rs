@@ -11,7 +11,7 @@ use plenum_agent_protocol::v1::{FinishStatus, Finished};
 use super::{Engine, Execution, lock, now_ms, without_process};
 use crate::procfs;
 use crate::spool::{self, Found};
-use crate::supervise::EXECUTION_ENV;
+use crate::supervise::MARK_ENV;
 
 pub(super) fn recover(engine: &Engine) {
     for found in spool::load(&engine.0.spool) {
@@ -32,7 +32,7 @@ pub(super) fn recover(engine: &Engine) {
             Some(known) => match known.outcome {
                 Some(outcome) => engine.finish(&execution, outcome),
                 None => {
-                    kill_left(&execution.id);
+                    kill_left(&execution.folder.mark());
                     let error = "the agent, or its machine, stopped while it ran; how far it came is not known, and it is not run again";
                     let finished = Finished {
                         stdout_bytes: tail.stdout,
@@ -57,11 +57,11 @@ pub(super) fn recover(engine: &Engine) {
 }
 
 /// The supervisor ends its tree when the agent dies, but it may have been killed together with the agent.
-pub(crate) fn kill_left(execution_id: &str) -> usize {
+pub(crate) fn kill_left(mark: &str) -> usize {
     let mut killed = 0;
     // Some rounds: between two looks a process may have forked.
     for _ in 0..20 {
-        let found = procfs::with_environment(EXECUTION_ENV, execution_id);
+        let found = procfs::with_environment(MARK_ENV, mark);
         if found.is_empty() {
             break;
         }

@@ -1,6 +1,6 @@
 //! The supervisor: one small process between the agent and each script.
 //!
-//! `plenum-agent supervise` is the agent's own binary, started for one execution. It declares itself *child subreaper*, so whatever the script
+//! `plenum-agent supervise GRACE_MS MARK` is the agent's own binary, started for one execution. It declares itself *child subreaper*, so whatever the script
 //! starts stays its descendant, however often it forks, calls `setsid` or clears its environment: the tree can be found, and killed, without
 //! cgroups and without guessing. It also outlives no agent: when the agent dies, the control socket closes and the tree is ended.
 //!
@@ -36,8 +36,10 @@ use crate::procfs;
 pub const SUBCOMMAND: &str = "supervise";
 /// Byte on the control socket: end the tree.
 pub const KILL: u8 = b'K';
-/// In the environment of every script, so that what an agent left behind can be recognised after a crash.
+/// In the environment of every script, for its own use.
 pub const EXECUTION_ENV: &str = "PLENUM_EXECUTION_ID";
+/// In the environment of every script, so that what an agent left behind can be recognised after a crash.
+pub const MARK_ENV: &str = "PLENUM_PROCESS_MARK";
 /// How long processes are looked for and killed before the supervisor says that some cannot be.
 const KILL_BUDGET: Duration = Duration::from_secs(10);
 
@@ -72,8 +74,8 @@ pub enum Report {
 
 /// The supervisor's `main`. Returns the exit code of the supervisor itself.
 #[must_use]
-pub fn main(grace: Duration) -> i32 {
-    match supervise(grace) {
+pub fn main(grace: Duration, mark: &str) -> i32 {
+    match supervise(grace, mark) {
         Ok(()) => 0,
         // Nobody reads our stderr any more; the agent sees a socket that closed without a report and says so.
         Err(_) => 1,
@@ -86,7 +88,7 @@ struct Tree {
     killed: HashSet<i32>,
 }
 
-fn supervise(grace: Duration) -> io::Result<()> {
+fn supervise(grace: Duration, mark: &str) -> io::Result<()> {
     let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     prctl::set_child_subreaper(true)?;
     // Blocked before the first child, or its death could be missed.
@@ -96,7 +98,7 @@ fn supervise(grace: Duration) -> io::Result<()> {
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
 
     let run = read_run(&mut control)?;
-    let child = match spawn::spawn(&run) {
+    let child = match spawn::spawn(&run, mark) {
         Ok(child) => child,
         Err(refusal) => return report(&mut control, &Report::Rejected { code: refusal.code.to_owned(), error: refusal.error }),
     };

@@ -14,7 +14,7 @@ use nix::unistd::{Gid, Uid, User, chdir, geteuid, getgrouplist, setgid, setgroup
 use plenum_agent_protocol::LANGUAGES;
 use plenum_agent_protocol::v1::Run;
 
-use super::EXECUTION_ENV;
+use super::{EXECUTION_ENV, MARK_ENV};
 
 const BASE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -36,7 +36,7 @@ fn refuse(code: &'static str, error: impl Into<String>) -> Refusal {
 }
 
 /// Starts the interpreter.
-pub fn spawn(run: &Run) -> Result<Child, Refusal> {
+pub fn spawn(run: &Run, mark: &str) -> Result<Child, Refusal> {
     let interpreter = interpreter(&run.language)?;
     let account = account(&run.user)?;
     let script =
@@ -70,8 +70,8 @@ pub fn spawn(run: &Run) -> Result<Child, Refusal> {
         }
         command.env(name, value);
     }
-    // After the caller's variables, as it is how we find what an agent left behind.
-    command.env(EXECUTION_ENV, &run.execution_id);
+    // After the caller's variables, as the mark is how we find what an agent left behind.
+    command.env(EXECUTION_ENV, &run.execution_id).env(MARK_ENV, mark);
 
     // Says how far the child came when it fails: `exec` reports no more than an error number.
     let (mut progress, mark) = io::pipe().map_err(|e| refuse("agent.spawn", format!("no pipe: {e}")))?;
