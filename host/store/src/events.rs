@@ -48,7 +48,8 @@ pub struct Event {
 impl Event {
     /// The CloudEvents 1.0 JSON form.
     pub fn cloud_event(&self) -> serde_json::Value {
-        let time = chrono::DateTime::from_timestamp_millis(self.time).unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let time =
+            chrono::DateTime::from_timestamp_millis(self.time).unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         serde_json::json!({
             "specversion": "1.0", "id": self.id, "type": self.kind, "source": self.source, "subject": self.subject, "time": time,
             "datacontenttype": "application/json", "data": self.data, "sequence": self.seq.to_string(),
@@ -79,7 +80,10 @@ fn waker(key: usize) -> Arc<watch::Sender<u64>> {
 /// Writes an event within the transaction of the change that it tells of.
 pub async fn emit(tx: &mut Tx, event: NewEvent) -> Result<(), StoreError> {
     if event.data.to_string().len() > MAX_EVENT_BYTES {
-        return Err(StoreError::TooLarge(format!("the event {} of {} has more than {MAX_EVENT_BYTES} bytes of data", event.kind, event.subject)));
+        return Err(StoreError::TooLarge(format!(
+            "the event {} of {} has more than {MAX_EVENT_BYTES} bytes of data",
+            event.kind, event.subject
+        )));
     }
     if tx.dialect() == Dialect::Postgres {
         tx.execute(LOCK, &[]).await?;
@@ -165,7 +169,10 @@ impl Events {
         }
         let latest = self.latest().await?;
         self.db
-            .execute("INSERT INTO event_cursors (name, seq, updated_at) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING", params![name, latest, now_ms()])
+            .execute(
+                "INSERT INTO event_cursors (name, seq, updated_at) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING",
+                params![name, latest, now_ms()],
+            )
             .await?;
         Ok(latest)
     }
@@ -230,7 +237,12 @@ mod tests {
     use super::*;
 
     fn tick(n: i64) -> NewEvent {
-        NewEvent { kind: format!("plenum.test.{}", if n % 2 == 0 { "even" } else { "odd" }), source: "/test".into(), subject: n.to_string(), data: n.into() }
+        NewEvent {
+            kind: format!("plenum.test.{}", if n % 2 == 0 { "even" } else { "odd" }),
+            source: "/test".into(),
+            subject: n.to_string(),
+            data: n.into(),
+        }
     }
 
     crate::both_databases! {

@@ -2,16 +2,20 @@
 //!
 //! Knows nothing of the domains above it. See `docs/architecture.md`.
 
+pub mod documents;
 pub mod error;
 pub mod events;
+pub mod filter;
 pub mod migrate;
 pub mod sql;
 #[cfg(feature = "testing")]
 #[allow(clippy::expect_used, clippy::panic)]
 pub mod testing;
 
+pub use documents::{By, Change, CollectionSpec, Document, DocumentError, Documents, Page, Query};
 pub use error::StoreError;
 pub use events::{Event, Events, NewEvent};
+pub use filter::{Field, FieldKind, Filter, FilterError, Schema};
 pub use migrate::Migration;
 pub use sql::{Db, Dialect, Row, Tx, Value};
 

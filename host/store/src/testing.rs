@@ -134,7 +134,9 @@ fn start() -> Server {
         let out = c.current_dir(&dir).stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{c:?}: {e}; install postgresql"));
         assert!(out.status.success(), "{c:?}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     };
-    run(as_server_user(&tool("initdb")).args(["-A", "trust", "-U", "plenum", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D"]).arg(&data));
+    run(as_server_user(&tool("initdb"))
+        .args(["-A", "trust", "-U", "plenum", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
+        .arg(&data));
     let log = dir.join("log");
     // A small supervisor ends the server and removes its folder when this process is gone, however it ends.
     let script = "\"$0\" -D \"$1\" -k \"$2\" -c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off \

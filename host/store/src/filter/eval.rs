@@ -1,0 +1,122 @@
+//! The backend in memory.
+
+use std::cmp::Ordering;
+
+use serde_json::Value as Json;
+
+use super::{CompareOp, Expr, FieldKind, Literal, Path, TextOp};
+
+/// `scope[0]` is the record, the rest the elements of the surrounding `exists`/`all`.
+pub(super) fn eval<'a>(e: &Expr, scope: &mut Vec<&'a Json>) -> bool {
+    match e {
+        Expr::Const(b) => *b,
+        Expr::And(a, b) => eval(a, scope) && eval(b, scope),
+        Expr::Or(a, b) => eval(a, scope) || eval(b, scope),
+        Expr::Not(a) => !eval(a, scope),
+        Expr::Truth(p) => get(p, scope) == Some(&Json::Bool(true)),
+        Expr::Has(p) => get(p, scope).is_some(),
+        Expr::Compare(op, p, l) => compare(*op, get(p, scope), &p.kind, l),
+        Expr::ComparePaths(op, p, q) => {
+            let (a, b) = (get(p, scope), get(q, scope));
+            match (a, b) {
+                (None, None) => matches!(op, CompareOp::Eq),
+                (Some(a), Some(b)) => decide(*op, order(a, b)),
+                _ => matches!(op, CompareOp::Ne),
+            }
+        }
+        Expr::In(p, list) => {
+            let v = get(p, scope);
+            list.iter().any(|l| compare(CompareOp::Eq, v, &p.kind, l))
+        }
+        Expr::Contains(p, l) => {
+            let FieldKind::List(kind) = &p.kind else { return false };
+            get(p, scope)
+                .and_then(Json::as_array)
+                .is_some_and(|a| a.iter().any(|v| !v.is_null() && compare(CompareOp::Eq, Some(v), kind, l)))
+        }
+        Expr::Text(op, p, t) => get(p, scope).and_then(Json::as_str).is_some_and(|s| match op {
+            TextOp::StartsWith => s.starts_with(t.as_str()),
+            TextOp::EndsWith => s.ends_with(t.as_str()),
+            TextOp::Contains => s.contains(t.as_str()),
+        }),
+        Expr::Size(op, p, n) => {
+            let size = match get(p, scope) {
+                Some(Json::String(s)) => s.chars().count(),
+                Some(Json::Array(a)) => a.len(),
+                _ => 0,
+            };
+            decide(*op, i64::try_from(size).ok().map(|s| s.cmp(n)))
+        }
+        Expr::Exists(p, inner) => elements(p, scope).iter().any(|el| with(scope, el, inner)),
+        Expr::All(p, inner) => elements(p, scope).iter().all(|el| with(scope, el, inner)),
+    }
+}
+
+fn with<'a>(scope: &mut Vec<&'a Json>, element: &'a Json, inner: &Expr) -> bool {
+    scope.push(element);
+    let r = eval(inner, scope);
+    scope.pop();
+    r
+}
+
+fn elements<'a>(p: &Path, scope: &[&'a Json]) -> &'a [Json] {
+    get(p, scope).and_then(Json::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The value, or `None` for absent and null alike.
+fn get<'a>(p: &Path, scope: &[&'a Json]) -> Option<&'a Json> {
+    let mut v = *scope.get(p.depth)?;
+    for k in &p.keys {
+        v = v.get(k)?;
+    }
+    (!v.is_null()).then_some(v)
+}
+
+fn compare(op: CompareOp, v: Option<&Json>, kind: &FieldKind, l: &Literal) -> bool {
+    let Some(v) = v else {
+        return match op {
+            CompareOp::Eq => *l == Literal::Null,
+            CompareOp::Ne => *l != Literal::Null,
+            _ => false,
+        };
+    };
+    let ordering = match l {
+        Literal::Null => None,
+        Literal::Bool(b) => v.as_bool().map(|v| v.cmp(b)),
+        Literal::Int(i) => number_order(v, &Json::from(*i)),
+        Literal::Real(r) => v.as_f64().and_then(|v| v.partial_cmp(r)),
+        Literal::Text(t) => v.as_str().map(|v| v.cmp(t.as_str())),
+        Literal::Time(ms) => match (kind, v) {
+            (_, Json::String(s)) => chrono::DateTime::parse_from_rfc3339(s).ok().map(|t| t.timestamp_millis().cmp(ms)),
+            (_, Json::Number(n)) => n.as_i64().map(|n| n.cmp(ms)),
+            _ => None,
+        },
+    };
+    decide(op, ordering)
+}
+
+fn order(a: &Json, b: &Json) -> Option<Ordering> {
+    match (a, b) {
+        (Json::String(a), Json::String(b)) => Some(a.cmp(b)),
+        (Json::Bool(a), Json::Bool(b)) => Some(a.cmp(b)),
+        _ => number_order(a, b),
+    }
+}
+
+fn number_order(a: &Json, b: &Json) -> Option<Ordering> {
+    match (a.as_i64(), b.as_i64()) {
+        (Some(a), Some(b)) => Some(a.cmp(&b)),
+        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
+    }
+}
+
+fn decide(op: CompareOp, o: Option<Ordering>) -> bool {
+    match op {
+        CompareOp::Eq => o == Some(Ordering::Equal),
+        CompareOp::Ne => o != Some(Ordering::Equal),
+        CompareOp::Lt => o == Some(Ordering::Less),
+        CompareOp::Le => matches!(o, Some(Ordering::Less | Ordering::Equal)),
+        CompareOp::Gt => o == Some(Ordering::Greater),
+        CompareOp::Ge => matches!(o, Some(Ordering::Greater | Ordering::Equal)),
+    }
+}

@@ -1,0 +1,498 @@
+//! From CEL's syntax tree to the typed form, with every error at its place.
+
+use cel::IdedExpr;
+use cel::common::ast::{ComprehensionExpr, Expr as Cel, LiteralValue, SourceInfo, operators as op};
+use cel::parser::Parser;
+
+use super::schema::{SYSTEM_FIELDS, valid_name};
+use super::{
+    CompareOp, Expr, Field, FieldKind, FilterError, Literal, MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_TERMS, Path, Schema, TextOp,
+    nearest,
+};
+
+const FUNCTIONS: &[&str] = &["has", "size", "startsWith", "endsWith", "contains", "exists", "all", "timestamp"];
+
+pub(super) fn parse(source: &str, schema: &Schema) -> Result<Expr, FilterError> {
+    if source.len() > MAX_FILTER_BYTES {
+        return Err(error("filter.too_large", format!("a filter has at most {MAX_FILTER_BYTES} bytes"), None));
+    }
+    check_nesting(source)?;
+    let (expr, info) = Parser::new().max_recursion_depth(96).parse_with_source_info(source).map_err(|e| syntax(source, &e))?;
+    let mut cx = Context { source, info: &info, schema, variables: Vec::new(), terms: 0 };
+    cx.predicate(&expr, 0)
+}
+
+/// Deep nesting is refused before the parser sees it: its recursion costs stack.
+fn check_nesting(source: &str) -> Result<(), FilterError> {
+    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
+    for (i, c) in source.chars().enumerate() {
+        match (quote, c) {
+            (Some(_), '\\') if !escaped => {
+                escaped = true;
+                continue;
+            }
+            (Some(q), _) if c == q && !escaped => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        escaped = false;
+        if depth > MAX_FILTER_DEPTH {
+            return Err(error("filter.too_large", format!("a filter nests at most {MAX_FILTER_DEPTH} deep"), Some(i)));
+        }
+    }
+    Ok(())
+}
+
+fn error(code: &'static str, message: String, position: Option<usize>) -> FilterError {
+    FilterError { code, message, position, hint: None }
+}
+
+fn syntax(source: &str, e: &cel::ParseErrors) -> FilterError {
+    let first = e.errors.first();
+    let position = first.and_then(|e| {
+        let (line, column) = (usize::try_from(e.pos.0).ok()?, usize::try_from(e.pos.1).ok()?);
+        let before: usize = source.split_inclusive('\n').take(line.checked_sub(1)?).map(|l| l.chars().count()).sum();
+        Some((before + column.saturating_sub(1)).min(source.chars().count()))
+    });
+    let hint = if source.contains('=') && !source.contains("==") && !source.contains("!=") {
+        Some("== (one = is no comparison)".to_owned())
+    } else {
+        None
+    };
+    if first.is_some_and(|e| e.msg.contains("has() macro")) {
+        let message =
+            "has() takes a field of something, such as has(row.size); whether the record itself has a field is `field != null`".to_owned();
+        return FilterError { code: "filter.syntax", message, position, hint: None };
+    }
+    let what = first.map_or_else(|| "it cannot be read".to_owned(), |e| e.msg.replace('\n', " "));
+    FilterError { code: "filter.syntax", message: format!("the filter is not valid CEL: {what}"), position, hint }
+}
+
+struct Context<'a> {
+    source: &'a str,
+    info: &'a SourceInfo,
+    schema: &'a Schema,
+    /// Variables of the surrounding `exists`/`all`, outermost first.
+    variables: Vec<(String, FieldKind)>,
+    terms: usize,
+}
+
+enum Operand {
+    Path(Path),
+    Literal(Literal),
+    Size(Path),
+}
+
+impl Context<'_> {
+    fn position(&self, e: &IdedExpr) -> Option<usize> {
+        let (start, _) = self.info.offset_for(e.id)?;
+        // Offsets count characters of the source.
+        Some((start as usize).min(self.source.chars().count()))
+    }
+
+    fn text(&self, e: &IdedExpr) -> String {
+        let Some((start, stop)) = self.info.offset_for(e.id) else { return "this expression".to_owned() };
+        let n = (stop as usize).saturating_sub(start as usize) + 1;
+        let t: String = self.source.chars().skip(start as usize).take(n.min(60)).collect();
+        format!("`{t}`")
+    }
+
+    fn refuse<T>(&self, e: &IdedExpr, code: &'static str, message: String) -> Result<T, FilterError> {
+        Err(error(code, message, self.position(e)))
+    }
+
+    fn predicate(&mut self, e: &IdedExpr, depth: usize) -> Result<Expr, FilterError> {
+        self.terms += 1;
+        if depth > MAX_FILTER_DEPTH * 4 || self.terms > MAX_FILTER_TERMS {
+            return self.refuse(e, "filter.too_large", format!("a filter has at most {MAX_FILTER_TERMS} terms"));
+        }
+        match &e.expr {
+            Cel::Literal(LiteralValue::Boolean(b)) => Ok(Expr::Const(b.into_inner_bool())),
+            Cel::Select(s) if s.test => Ok(Expr::Has(self.path(&s.operand, Some((&s.field, e)))?)),
+            Cel::Ident(_) | Cel::Select(_) => {
+                let p = self.path(e, None)?;
+                match p.kind {
+                    FieldKind::Boolean | FieldKind::Json => Ok(Expr::Truth(p)),
+                    _ => self.refuse(
+                        e,
+                        "filter.type",
+                        format!("{} is {}, not a condition; compare it with something", self.text(e), kind_name(&p.kind)),
+                    ),
+                }
+            }
+            Cel::Comprehension(c) => self.comprehension(e, c, depth),
+            Cel::Call(c) => {
+                let args: Vec<&IdedExpr> = c.target.as_deref().into_iter().chain(&c.args).collect();
+                match (c.func_name.as_str(), args.as_slice()) {
+                    (op::LOGICAL_AND, [a, b]) => {
+                        Ok(Expr::And(Box::new(self.predicate(a, depth + 1)?), Box::new(self.predicate(b, depth + 1)?)))
+                    }
+                    (op::LOGICAL_OR, [a, b]) => {
+                        Ok(Expr::Or(Box::new(self.predicate(a, depth + 1)?), Box::new(self.predicate(b, depth + 1)?)))
+                    }
+                    (op::LOGICAL_NOT, [a]) => Ok(Expr::Not(Box::new(self.predicate(a, depth + 1)?))),
+                    (op::EQUALS, [a, b]) => self.compare(e, CompareOp::Eq, a, b),
+                    (op::NOT_EQUALS, [a, b]) => self.compare(e, CompareOp::Ne, a, b),
+                    (op::LESS, [a, b]) => self.compare(e, CompareOp::Lt, a, b),
+                    (op::LESS_EQUALS, [a, b]) => self.compare(e, CompareOp::Le, a, b),
+                    (op::GREATER, [a, b]) => self.compare(e, CompareOp::Gt, a, b),
+                    (op::GREATER_EQUALS, [a, b]) => self.compare(e, CompareOp::Ge, a, b),
+                    (op::IN, [a, b]) => self.membership(e, a, b),
+                    ("startsWith", [a, b]) => self.text_call(e, TextOp::StartsWith, a, b),
+                    ("endsWith", [a, b]) => self.text_call(e, TextOp::EndsWith, a, b),
+                    ("contains", [a, b]) => self.text_call(e, TextOp::Contains, a, b),
+                    (name, _) => self.unknown_call(e, name),
+                }
+            }
+            _ => self.refuse(e, "filter.unsupported", format!("{} is not a condition that a filter can use", self.text(e))),
+        }
+    }
+
+    fn unknown_call<T>(&self, e: &IdedExpr, name: &str) -> Result<T, FilterError> {
+        let plain = name.trim_matches('_');
+        let mut err = error(
+            "filter.unsupported",
+            format!(
+                "{} uses `{plain}`, which a filter cannot; it can compare, test with {} and combine with && || !",
+                self.text(e),
+                FUNCTIONS.join(", ")
+            ),
+            self.position(e),
+        );
+        err.hint = nearest(plain, FUNCTIONS.iter().copied());
+        Err(err)
+    }
+
+    fn comprehension(&mut self, e: &IdedExpr, c: &ComprehensionExpr, depth: usize) -> Result<Expr, FilterError> {
+        // What the macros `exists` and `all` expand to: the accumulator starts false (true) and is or-ed (and-ed) with the condition.
+        let Cel::Call(step) = &c.loop_step.expr else {
+            return self.refuse(
+                e,
+                "filter.unsupported",
+                format!("{} is not supported; of the macros a filter has exists, all and has", self.text(e)),
+            );
+        };
+        let exists = step.func_name == op::LOGICAL_OR;
+        let condition = match step.args.as_slice() {
+            [_, condition] if c.iter_var2.is_none() && (exists || step.func_name == op::LOGICAL_AND) => condition,
+            _ => {
+                return self.refuse(
+                    e,
+                    "filter.unsupported",
+                    format!("{} is not supported; of the macros a filter has exists, all and has", self.text(e)),
+                );
+            }
+        };
+        let path = self.path(&c.iter_range, None)?;
+        let element = match &path.kind {
+            FieldKind::List(kind) => (**kind).clone(),
+            FieldKind::Table(fields) => FieldKind::Table(fields.clone()),
+            _ => {
+                return self.refuse(
+                    &c.iter_range,
+                    "filter.type",
+                    format!("{} is {}, not a list", self.text(&c.iter_range), kind_name(&path.kind)),
+                );
+            }
+        };
+        if self.variables.len() >= 2 {
+            return self.refuse(e, "filter.too_large", "exists and all nest at most two deep".to_owned());
+        }
+        self.variables.push((c.iter_var.clone(), element));
+        let inner = self.predicate(condition, depth + 1);
+        self.variables.pop();
+        let inner = Box::new(inner?);
+        Ok(if exists { Expr::Exists(path, inner) } else { Expr::All(path, inner) })
+    }
+
+    /// A path; `last` is one more key, for `has(a.b)`, whose operand is only `a`.
+    fn path(&self, e: &IdedExpr, last: Option<(&str, &IdedExpr)>) -> Result<Path, FilterError> {
+        let mut keys: Vec<(String, &IdedExpr)> = Vec::new();
+        if let Some((field, at)) = last {
+            keys.push((field.to_owned(), at));
+        }
+        let mut current = e;
+        let root = loop {
+            match &current.expr {
+                Cel::Ident(name) => break name.clone(),
+                Cel::Select(s) if !s.test => {
+                    keys.push((s.field.clone(), current));
+                    current = &s.operand;
+                }
+                Cel::Call(c) if c.func_name == op::INDEX => match (c.target.as_deref(), c.args.as_slice()) {
+                    (None, [target, index]) | (Some(target), [index]) => {
+                        let Cel::Literal(LiteralValue::String(s)) = &index.expr else {
+                            return self.refuse(
+                                current,
+                                "filter.unsupported",
+                                format!("{}: only a text key can be looked up", self.text(current)),
+                            );
+                        };
+                        keys.push((s.inner().to_owned(), current));
+                        current = target;
+                    }
+                    _ => return self.unknown_call(current, &c.func_name),
+                },
+                Cel::Call(c) => return self.unknown_call(current, &c.func_name),
+                _ => return self.refuse(current, "filter.unsupported", format!("{} is not a field", self.text(current))),
+            }
+        };
+        keys.reverse();
+        let mut path = self.root(&root, current)?;
+        for (key, at) in keys {
+            let (kind, known): (Option<FieldKind>, Vec<String>) = match &path.kind {
+                FieldKind::Json => (Some(FieldKind::Json), Vec::new()),
+                FieldKind::Table(fields) if path.depth > 0 => {
+                    (fields.iter().find(|f| f.name == key).map(|f| f.kind.clone()), fields.iter().map(|f| f.name.clone()).collect())
+                }
+                FieldKind::Table(_) => {
+                    return self.refuse(at, "filter.type", format!("`{root}` is a table; ask `{root}.exists(row, row.{key} == ...)`"));
+                }
+                _ => {
+                    return self.refuse(
+                        at,
+                        "filter.type",
+                        format!("{} is {} and has no field `{key}`", self.text(e), kind_name(&path.kind)),
+                    );
+                }
+            };
+            let Some(kind) = kind else { return self.unknown_field(at, &key, known.iter().map(String::as_str)) };
+            if !valid_name(&key) {
+                return self.refuse(at, "filter.unsupported", format!("the key {key:?} cannot be used in a filter"));
+            }
+            path.keys.push(key);
+            path.kind = kind;
+        }
+        Ok(path)
+    }
+
+    fn root(&self, name: &str, at: &IdedExpr) -> Result<Path, FilterError> {
+        if let Some((i, (_, kind))) = self.variables.iter().enumerate().rev().find(|(_, (v, _))| v == name) {
+            return Ok(Path { depth: i + 1, keys: Vec::new(), kind: kind.clone(), column: None });
+        }
+        if let Some(Field { kind, .. }) = self.schema.field(name) {
+            return Ok(Path { depth: 0, keys: vec![name.to_owned()], kind: kind.clone(), column: None });
+        }
+        if let Some((column, kind)) = SYSTEM_FIELDS.iter().find(|(n, _)| *n == name) {
+            return Ok(Path { depth: 0, keys: vec![name.to_owned()], kind: kind.clone(), column: Some(column) });
+        }
+        self.unknown_field(at, name, self.schema.names())
+    }
+
+    fn unknown_field<'n, T>(&self, at: &IdedExpr, name: &str, known: impl Iterator<Item = &'n str>) -> Result<T, FilterError> {
+        let mut e = error("filter.unknown_field", format!("there is no field `{name}`"), self.position(at));
+        e.hint = nearest(name, known);
+        Err(e)
+    }
+
+    fn literal(&self, e: &IdedExpr) -> Result<Option<Literal>, FilterError> {
+        Ok(Some(match &e.expr {
+            Cel::Literal(LiteralValue::Null) => Literal::Null,
+            Cel::Literal(LiteralValue::Boolean(b)) => Literal::Bool(b.into_inner_bool()),
+            Cel::Literal(LiteralValue::Int(i)) => Literal::Int(*i.inner()),
+            Cel::Literal(LiteralValue::UInt(u)) => match i64::try_from(*u.inner()) {
+                Ok(i) => Literal::Int(i),
+                Err(_) => return self.refuse(e, "filter.type", format!("{} is too large", self.text(e))),
+            },
+            Cel::Literal(LiteralValue::Double(d)) => Literal::Real(*d.inner()),
+            Cel::Literal(LiteralValue::String(s)) => {
+                if s.inner().contains('\0') {
+                    return self.refuse(e, "filter.type", "a text cannot hold the character NUL".to_owned());
+                }
+                Literal::Text(s.inner().to_owned())
+            }
+            Cel::Call(c) if c.func_name == op::NEGATE => match c.args.first().map(|a| self.literal(a)).transpose()?.flatten() {
+                Some(Literal::Int(i)) => Literal::Int(i.wrapping_neg()),
+                Some(Literal::Real(r)) => Literal::Real(-r),
+                _ => return Ok(None),
+            },
+            Cel::Call(c) if c.func_name == "timestamp" && c.target.is_none() => {
+                let text = match c.args.first().map(|a| self.literal(a)).transpose()?.flatten() {
+                    Some(Literal::Text(t)) => t,
+                    _ => return self.refuse(e, "filter.type", "timestamp() takes a text such as \"2026-01-31T08:00:00Z\"".to_owned()),
+                };
+                let Ok(t) = chrono::DateTime::parse_from_rfc3339(&text) else {
+                    return self.refuse(e, "filter.type", format!("{text:?} is not a time; write it like \"2026-01-31T08:00:00Z\""));
+                };
+                Literal::Time(t.timestamp_millis())
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn operand(&self, e: &IdedExpr) -> Result<Operand, FilterError> {
+        if let Some(l) = self.literal(e)? {
+            return Ok(Operand::Literal(l));
+        }
+        if let Cel::Call(c) = &e.expr
+            && c.func_name == "size"
+        {
+            let args: Vec<&IdedExpr> = c.target.as_deref().into_iter().chain(&c.args).collect();
+            if let [of] = args.as_slice() {
+                let p = self.path(of, None)?;
+                return match p.kind {
+                    FieldKind::Text | FieldKind::List(_) | FieldKind::Table(_) => Ok(Operand::Size(p)),
+                    _ => self.refuse(e, "filter.type", format!("{} is {}, which has no size", self.text(of), kind_name(&p.kind))),
+                };
+            }
+        }
+        Ok(Operand::Path(self.path(e, None)?))
+    }
+
+    fn compare(&mut self, e: &IdedExpr, op: CompareOp, a: &IdedExpr, b: &IdedExpr) -> Result<Expr, FilterError> {
+        match (self.operand(a)?, self.operand(b)?) {
+            (Operand::Path(p), Operand::Literal(l)) => {
+                let l = self.fit(b, &p, l, matches!(op, CompareOp::Eq | CompareOp::Ne))?;
+                Ok(Expr::Compare(op, p, l))
+            }
+            (Operand::Literal(l), Operand::Path(p)) => {
+                let l = self.fit(a, &p, l, matches!(op, CompareOp::Eq | CompareOp::Ne))?;
+                Ok(Expr::Compare(op.flipped(), p, l))
+            }
+            (Operand::Size(p), Operand::Literal(Literal::Int(n))) => Ok(Expr::Size(op, p, n)),
+            (Operand::Literal(Literal::Int(n)), Operand::Size(p)) => Ok(Expr::Size(op.flipped(), p, n)),
+            (Operand::Path(p), Operand::Path(q)) => {
+                let number = |k: &FieldKind| matches!(k, FieldKind::Integer | FieldKind::Decimal);
+                let scalar = |k: &FieldKind| !matches!(k, FieldKind::List(_) | FieldKind::Table(_) | FieldKind::Json);
+                if scalar(&p.kind) && (p.kind == q.kind || number(&p.kind) && number(&q.kind)) {
+                    Ok(Expr::ComparePaths(op, p, q))
+                } else {
+                    self.refuse(e, "filter.type", format!("{} compares {} with {}", self.text(e), kind_name(&p.kind), kind_name(&q.kind)))
+                }
+            }
+            (Operand::Literal(_), Operand::Literal(_)) => {
+                self.refuse(e, "filter.unsupported", format!("{} compares two constants; name a field", self.text(e)))
+            }
+            _ => self.refuse(e, "filter.type", format!("{}: a size is compared with a whole number", self.text(e))),
+        }
+    }
+
+    /// Checks that a literal can be compared with a field of this kind, and brings it to the kind.
+    fn fit(&self, at: &IdedExpr, p: &Path, l: Literal, equality: bool) -> Result<Literal, FilterError> {
+        if l == Literal::Null && !equality {
+            return self.refuse(at, "filter.type", "null is neither less nor greater than anything; use == null or has()".to_owned());
+        }
+        Ok(match (&p.kind, l) {
+            (_, Literal::Null) => Literal::Null,
+            (FieldKind::Timestamp, Literal::Text(t)) => match chrono::DateTime::parse_from_rfc3339(&t) {
+                Ok(t) => Literal::Time(t.timestamp_millis()),
+                Err(_) => return self.refuse(at, "filter.type", format!("{t:?} is not a time; write it like \"2026-01-31T08:00:00Z\"")),
+            },
+            (FieldKind::Text, l @ Literal::Text(_))
+            | (FieldKind::Integer | FieldKind::Decimal, l @ (Literal::Int(_) | Literal::Real(_)))
+            | (FieldKind::Boolean, l @ Literal::Bool(_))
+            | (FieldKind::Timestamp, l @ Literal::Time(_))
+            | (FieldKind::Json, l @ (Literal::Text(_) | Literal::Int(_) | Literal::Real(_) | Literal::Bool(_))) => {
+                if !equality && matches!(l, Literal::Bool(_)) {
+                    return self.refuse(at, "filter.type", "true is neither less nor greater than anything".to_owned());
+                }
+                l
+            }
+            (kind, l) => {
+                let mut e = error(
+                    "filter.type",
+                    format!("`{}` is {} and cannot be compared with {}", p.keys.join("."), kind_name(kind), literal_name(&l)),
+                    self.position(at),
+                );
+                if let (FieldKind::List(_), Literal::Text(t)) = (kind, &l) {
+                    e.hint = Some(format!("{t:?} in {}", p.keys.join(".")));
+                }
+                return Err(e);
+            }
+        })
+    }
+
+    fn membership(&mut self, e: &IdedExpr, a: &IdedExpr, b: &IdedExpr) -> Result<Expr, FilterError> {
+        if let Cel::List(list) = &b.expr {
+            let p = self.path(a, None)?;
+            if matches!(p.kind, FieldKind::List(_) | FieldKind::Table(_)) {
+                return self.refuse(e, "filter.type", format!("{} is a list; use exists", self.text(a)));
+            }
+            self.terms += list.elements.len();
+            if self.terms > MAX_FILTER_TERMS * 5 {
+                return self.refuse(e, "filter.too_large", format!("a list in a filter has at most {} elements", MAX_FILTER_TERMS * 5));
+            }
+            let mut out = Vec::with_capacity(list.elements.len());
+            for el in &list.elements {
+                let Some(l) = self.literal(el)? else {
+                    return self.refuse(el, "filter.unsupported", format!("{} is not a constant", self.text(el)));
+                };
+                out.push(self.fit(el, &p, l, true)?);
+            }
+            return Ok(Expr::In(p, out));
+        }
+        let p = self.path(b, None)?;
+        let FieldKind::List(kind) = p.kind.clone() else {
+            return self.refuse(b, "filter.type", format!("{} is {}, not a list", self.text(b), kind_name(&p.kind)));
+        };
+        let Some(l) = self.literal(a)? else {
+            return self.refuse(a, "filter.unsupported", format!("{} is not a constant", self.text(a)));
+        };
+        if l == Literal::Null {
+            return self.refuse(a, "filter.type", "a list holds no null".to_owned());
+        }
+        let element = Path { kind: *kind, ..p.clone() };
+        let l = self.fit(a, &element, l, true)?;
+        Ok(Expr::Contains(p, l))
+    }
+
+    fn text_call(&mut self, e: &IdedExpr, op: TextOp, a: &IdedExpr, b: &IdedExpr) -> Result<Expr, FilterError> {
+        let p = self.path(a, None)?;
+        if p.kind != FieldKind::Text {
+            let hint = if matches!(p.kind, FieldKind::List(_)) { "; for a list use `\"x\" in field`" } else { "" };
+            return self.refuse(e, "filter.type", format!("{} is {}, not text{hint}", self.text(a), kind_name(&p.kind)));
+        }
+        match self.literal(b)? {
+            Some(Literal::Text(t)) => Ok(Expr::Text(op, p, t)),
+            _ => self.refuse(b, "filter.type", format!("{} is not a text constant", self.text(b))),
+        }
+    }
+}
+
+impl CompareOp {
+    fn flipped(self) -> CompareOp {
+        match self {
+            CompareOp::Lt => CompareOp::Gt,
+            CompareOp::Le => CompareOp::Ge,
+            CompareOp::Gt => CompareOp::Lt,
+            CompareOp::Ge => CompareOp::Le,
+            same => same,
+        }
+    }
+}
+
+fn kind_name(k: &FieldKind) -> &'static str {
+    match k {
+        FieldKind::Text => "text",
+        FieldKind::Integer => "a whole number",
+        FieldKind::Decimal => "a number",
+        FieldKind::Boolean => "true or false",
+        FieldKind::Timestamp => "a time",
+        FieldKind::List(_) => "a list",
+        FieldKind::Table(_) => "a table",
+        FieldKind::Json => "JSON",
+    }
+}
+
+fn literal_name(l: &Literal) -> &'static str {
+    match l {
+        Literal::Null => "null",
+        Literal::Bool(_) => "true or false",
+        Literal::Int(_) | Literal::Real(_) => "a number",
+        Literal::Text(_) => "text",
+        Literal::Time(_) => "a time",
+    }
+}
+
+/// CEL's boolean wrapper has no name that says what it does.
+trait IntoInnerBool {
+    fn into_inner_bool(&self) -> bool;
+}
+
+impl IntoInnerBool for cel::common::types::CelBool {
+    fn into_inner_bool(&self) -> bool {
+        *self.inner()
+    }
+}
