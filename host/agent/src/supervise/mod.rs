@@ -120,9 +120,10 @@ fn supervise(grace: Duration, mark: &str) -> io::Result<()> {
 
 fn watch(tree: &mut Tree, control: &mut UnixStream, signals: &SignalFd, grace: Duration) -> io::Result<()> {
     loop {
-        tree.reap();
+        let childless = tree.reap();
         if let Some(status) = tree.status {
-            let left = procfs::descendants(Pid::this().as_raw()).len();
+            // Orphans become our children, so without a child there is nobody: that spares a look through all of /proc after most scripts.
+            let left = if childless { 0 } else { procfs::descendants(Pid::this().as_raw()).len() };
             return tree.report_end(control, status, left);
         }
         let mut fds = [PollFd::new(control.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -146,8 +147,8 @@ fn watch(tree: &mut Tree, control: &mut UnixStream, signals: &SignalFd, grace: D
 }
 
 impl Tree {
-    /// Collects the dead: the interpreter's status is kept, adopted processes only have to go.
-    fn reap(&mut self) {
+    /// Collects the dead: the interpreter's status is kept, adopted processes only have to go. True when no child is left.
+    fn reap(&mut self) -> bool {
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) if pid == self.interpreter => {
@@ -156,7 +157,8 @@ impl Tree {
                 Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.interpreter => {
                     self.status = Some(ExitStatus::from_raw(signal as i32))
                 }
-                Ok(WaitStatus::StillAlive) | Err(_) => return,
+                Ok(WaitStatus::StillAlive) => return false,
+                Err(error) => return error == Errno::ECHILD,
                 Ok(_) => {}
             }
         }
