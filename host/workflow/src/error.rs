@@ -104,6 +104,8 @@ impl From<AccessError> for WorkflowError {
         match e {
             AccessError::Denied(d) => WorkflowError::Denied(d),
             AccessError::Store(e) => WorkflowError::Store(e),
+            // The check answers nothing else.
+            e => WorkflowError::Store(StoreError::Corrupt(e.to_string())),
         }
     }
 }

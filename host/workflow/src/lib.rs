@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod error;
+pub mod expr;
 pub mod model;
 
 pub use action::{ActionContext, ActionError, ActionHost, ActionInfo, WaitReporter, Waiting};
