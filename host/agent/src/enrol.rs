@@ -24,6 +24,12 @@ pub struct Machine {
     pub machine_id: String,
 }
 
+/// Whether an enrolment is with the host that made the token: the same CA, whatever its address is now.
+#[must_use]
+pub fn is_of(identity: &Identity, token: &EnrolmentToken) -> bool {
+    CertificateDer::from_pem_slice(identity.ca_pem.as_bytes()).is_ok_and(|ca| Sha256::digest(&ca).as_slice() == token.ca_sha256)
+}
+
 fn key_and_request(name: &str) -> Result<(String, String), AgentError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use plenum_agent_protocol::EnrolmentToken;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
@@ -50,6 +51,12 @@ impl Fleet<'_> {
     /// # Errors
     /// When tokens are missing or an enrolment fails.
     pub async fn serve(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<(), AgentError> {
+        // Some descriptors for each agent: the usual 1,024 are too few for two hundred.
+        if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+            && soft < hard
+        {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+        }
         let mut tokens = self.tokens()?.into_iter();
         let base = tokio::task::spawn_blocking(|| {
             let base = Collector::new();

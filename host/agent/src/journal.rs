@@ -59,6 +59,8 @@ pub struct Journal {
     // Oldest first, to forget in order.
     order: VecDeque<String>,
     lines: usize,
+    // A line was cut off, by a full disk: the next one must not continue it, or both would be lost.
+    torn: bool,
 }
 
 impl Journal {
@@ -68,7 +70,7 @@ impl Journal {
     /// When the file cannot be read or written.
     pub fn open(path: &Path, now_ms: i64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
-        let mut journal = Self { path: path.to_path_buf(), file, entries: HashMap::new(), order: VecDeque::new(), lines: 0 };
+        let mut journal = Self { path: path.to_path_buf(), file, entries: HashMap::new(), order: VecDeque::new(), lines: 0, torn: false };
         let reader = BufReader::new(File::open(path)?);
         for line in reader.split(b'\n') {
             journal.lines += 1;
@@ -108,10 +110,13 @@ impl Journal {
     }
 
     fn append(&mut self, line: Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(&line)?;
+        let mut text = if self.torn { b"\n".to_vec() } else { Vec::new() };
+        serde_json::to_writer(&mut text, &line)?;
         text.push(b'\n');
+        self.torn = true;
         self.file.write_all(&text)?;
         self.file.sync_data()?;
+        self.torn = false;
         self.lines += 1;
         let now_ms = line.t;
         self.remember(line);

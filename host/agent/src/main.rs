@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use plenum_agent::connection::{Agent, Backoff};
 use plenum_agent::engine::Limits;
-use plenum_agent::enrol::enrol;
+use plenum_agent::enrol::{enrol, is_of};
 use plenum_agent::facts::Collector;
 use plenum_agent::fleet::Fleet;
 use plenum_agent::state::StateDir;
@@ -59,7 +59,7 @@ enum Command {
         #[command(flatten)]
         bounds: Bounds,
     },
-    /// Enrol if not done yet, then run.
+    /// Enrol if not done yet with the host that made the token, then run. The token of an enrolment that is there may be long used.
     Up {
         #[command(flatten)]
         enrolment: Enrolment,
@@ -179,8 +179,16 @@ fn act(command: Command) -> Result<(), AgentError> {
         Command::Up { enrolment, state, bounds } => {
             let state = StateDir::open(&state.state)?;
             runtime(1)?.block_on(async {
-                if state.identity()?.is_none() {
-                    enrol_here(&state, &enrolment, false).await?;
+                match state.identity()? {
+                    Some(mut identity) if is_of(&identity, &EnrolmentToken::parse(&enrolment.token)?) => {
+                        // The host may have moved; who it is does not depend on where.
+                        if identity.host != enrolment.host {
+                            identity.host.clone_from(&enrolment.host);
+                            state.save_identity(&identity)?;
+                        }
+                    }
+                    // Not enrolled, or with a host that was set up anew: whoever gives a token of the new one wants that.
+                    _ => enrol_here(&state, &enrolment, true).await?,
                 }
                 run(state, &bounds).await
             })

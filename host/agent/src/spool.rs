@@ -136,8 +136,12 @@ impl Folder {
                 .map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
             Err(_) => return Ok(None),
         };
-        let Ok(run) = Run::decode(fs::read(&path)?.as_slice()) else { return Ok(None) };
+        let Ok(mut run) = Run::decode(fs::read(&path)?.as_slice()) else { return Ok(None) };
         let finished = fs::read(self.0.join("finished")).ok().and_then(|bytes| Finished::decode(bytes.as_slice()).ok());
+        if finished.is_some() {
+            // It will not run again, and thousands of scripts may wait here for a host that is away.
+            run = Run { execution_id: run.execution_id, key: run.key, ..Run::default() };
+        }
         let tail = self.repair()?;
         Ok(Some(Found { folder: self, run, accepted_ms, finished, tail }))
     }

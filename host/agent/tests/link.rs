@@ -194,6 +194,27 @@ async fn an_agent_killed_in_the_middle_reports_the_script_as_interrupted_and_nev
 }
 
 #[tokio::test]
+async fn up_enrols_again_only_with_another_host() {
+    let mut host = Host::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut agent = up(&host, dir.path());
+    host.connection().await;
+    agent.kill().await.unwrap();
+    let (ca, _) = host.kill().await;
+    // Moved: the same CA at another address.
+    let mut host = Host::start_as(ca, "127.0.0.1:0".parse().unwrap(), Counters::default()).await;
+    let mut agent = up(&host, dir.path());
+    assert_eq!(host.connection().await.0.node, "node-1");
+    assert_eq!(host.counters.enrolments.load(Ordering::SeqCst), 0);
+    agent.kill().await.unwrap();
+    // Set up anew.
+    let mut other = Host::start().await;
+    let _agent = up(&other, dir.path());
+    other.connection().await;
+    assert_eq!(other.counters.enrolments.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_certificate_is_renewed_before_it_expires() {
     let mut host =
         Host::start_as(Ca::new(), "127.0.0.1:0".parse().unwrap(), Counters { old_certificates: true, ..Counters::default() }).await;

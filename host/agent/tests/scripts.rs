@@ -207,6 +207,13 @@ async fn the_environment_is_clean_and_standard_input_is_at_its_end() {
 }
 
 #[tokio::test]
+async fn no_signal_is_blocked_or_ignored() {
+    // A blocked SIGCHLD hangs shells; an ignored SIGPIPE turns `yes | head -1` into an error.
+    let outcome = Bench::new().run(script_in("sh", "grep -E 'Sig(Ign|Blk)' /proc/self/status")).await;
+    assert_eq!(outcome.out(), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+#[tokio::test]
 async fn a_script_runs_as_another_user_without_a_directory_open_to_it() {
     if !we_are_root() {
         return;
