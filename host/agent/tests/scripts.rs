@@ -210,7 +210,9 @@ async fn the_environment_is_clean_and_standard_input_is_at_its_end() {
 async fn no_signal_is_blocked_or_ignored() {
     // A blocked SIGCHLD hangs shells; an ignored SIGPIPE turns `yes | head -1` into an error.
     let outcome = Bench::new().run(script_in("sh", "grep -E 'Sig(Ign|Blk)' /proc/self/status")).await;
-    assert_eq!(outcome.out(), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    let masks: Vec<u64> = outcome.out().lines().map(|line| u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap()).collect();
+    // 32 and 33 are the C library's own, which its `posix_spawn` leaves ignored.
+    assert!(masks.len() == 2 && masks.iter().all(|mask| mask & !0x1_8000_0000 == 0), "{outcome:?}");
 }
 
 #[tokio::test]
