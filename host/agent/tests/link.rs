@@ -194,6 +194,51 @@ async fn an_agent_killed_in_the_middle_reports_the_script_as_interrupted_and_nev
 }
 
 #[tokio::test]
+async fn killed_after_any_message_an_agent_reports_one_end_and_runs_nothing_twice() {
+    type Point = (&'static str, fn(&Body) -> bool);
+    let points: [Point; 4] = [
+        ("accepted", |body| matches!(body, Body::Accepted(_))),
+        ("started", |body| matches!(body, Body::Started(_))),
+        ("output", |body| matches!(body, Body::Output(_))),
+        ("finished", |body| matches!(body, Body::Finished(_))),
+    ];
+    let mut host = Host::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let ran = dir.path().join("ran");
+    for (name, reached) in points {
+        let mut agent = up(&host, dir.path());
+        let (mut conn, hello) = host.connection().await;
+        assert!(hello.held.is_empty(), "{name}: what was acknowledged is forgotten");
+        let run = script(name, &format!("echo {name} >> {}; echo said", ran.display()));
+        conn.run(run.clone()).await;
+        while !reached(&conn.hear().await) {}
+        agent.kill().await.unwrap();
+        drop(conn);
+
+        let mut agent = up(&host, dir.path());
+        let (mut conn, hello) = host.connection().await;
+        // What a host does that has no end yet: ask again when the agent does not hold it.
+        if !hello.held.iter().any(|held| held.execution_id == name) {
+            conn.run(run.clone()).await;
+        }
+        let (said, finished) = conn.until_finished(name, 0).await;
+        match finished.status() {
+            FinishStatus::Succeeded => assert_eq!(said, b"said\n"),
+            FinishStatus::Interrupted => assert_ne!(name, "finished"),
+            other => panic!("{name}: {other:?}"),
+        }
+        conn.acknowledge(name, finished.last_seq, true).await;
+        // Heard in order: the acknowledgement was taken before this was refused.
+        conn.run(Run { execution_id: "other".into(), ..run }).await;
+        let (_, refused) = conn.until_finished("other", 0).await;
+        assert_eq!(refused.error_code, "agent.key_used");
+        agent.kill().await.unwrap();
+        let times = fs::read_to_string(&ran).unwrap_or_default().lines().filter(|line| *line == name).count();
+        assert!(times <= 1, "{name} ran {times} times");
+    }
+}
+
+#[tokio::test]
 async fn up_enrols_again_only_with_another_host() {
     let mut host = Host::start().await;
     let dir = tempfile::tempdir().unwrap();
