@@ -1,1 +1,284 @@
-//! plenum-cmdb
+//! The CMDB: models, instances, associations, and what agents find.
+//!
+//! Instances are documents of the collection `cmdb/<model>`. Every change is one transaction with its history, its audit entry
+//! and its event. Knows nothing of HTTP, wasm or agents' wire formats.
+
+mod associations;
+mod builtin;
+pub mod facts;
+mod instances;
+pub mod model;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use plenum_access::{Access, AccessError, Permission, Principal};
+use plenum_store::events::{NewEvent, emit};
+use plenum_store::{Db, DocumentError, Documents, Migration, StoreError, Tx, now_ms, params};
+use serde_json::{Value as Json, json};
+
+pub use associations::{Association, Direction, KINDS, Kind, Related};
+pub use builtin::SERVICES;
+pub use instances::{Instance, InstancePage, Preview};
+pub use model::{Attribute, AttributeKind, Model, StoredModel, Text};
+pub use plenum_store::{Change, FilterError, Query};
+
+/// The schema of this crate.
+pub const MIGRATIONS: &[Migration] = &[Migration { set: "cmdb", version: 1, sql: include_str!("../migrations/1.sql") }];
+
+/// What the CMDB refuses or fails at.
+#[derive(Debug, thiserror::Error)]
+pub enum CmdbError {
+    /// Not allowed.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// There is no such model.
+    #[error("there is no model {name}{}", .hint.as_deref().map(|h| format!("; did you mean {h}?")).unwrap_or_default())]
+    NoModel {
+        /// What was asked for.
+        name: String,
+        /// The nearest one.
+        hint: Option<String>,
+    },
+    /// There is no such instance or association.
+    #[error("{0}")]
+    NotFound(String),
+    /// A model breaks a rule.
+    #[error("{message}")]
+    InvalidModel {
+        /// JSON pointer into the model.
+        pointer: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// An instance breaks its model.
+    #[error("{message}")]
+    InvalidInstance {
+        /// JSON pointer into the attributes.
+        pointer: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// It would break something that is there.
+    #[error("{0}")]
+    InUse(String),
+    /// The store refused.
+    #[error(transparent)]
+    Document(DocumentError),
+}
+
+impl From<DocumentError> for CmdbError {
+    fn from(e: DocumentError) -> Self {
+        match e {
+            DocumentError::Invalid { pointer, message } => CmdbError::InvalidInstance { pointer, message },
+            e => CmdbError::Document(e),
+        }
+    }
+}
+
+impl From<StoreError> for CmdbError {
+    fn from(e: StoreError) -> Self {
+        CmdbError::Document(DocumentError::Store(e))
+    }
+}
+
+impl CmdbError {
+    /// Stable code for the API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            CmdbError::Access(e) => e.code(),
+            CmdbError::NoModel { .. } => "cmdb.no_model",
+            CmdbError::NotFound(_) => "cmdb.not_found",
+            CmdbError::InvalidModel { .. } => "cmdb.invalid_model",
+            CmdbError::InvalidInstance { .. } => "cmdb.invalid_instance",
+            CmdbError::InUse(_) => "cmdb.in_use",
+            CmdbError::Document(DocumentError::Filter(f)) => f.code,
+            CmdbError::Document(DocumentError::Duplicate { .. }) => "cmdb.duplicate",
+            CmdbError::Document(DocumentError::Query(_)) => "cmdb.query",
+            CmdbError::Document(DocumentError::Store(StoreError::Conflict { .. })) => "cmdb.conflict",
+            CmdbError::Document(_) => "store.failed",
+        }
+    }
+}
+
+/// The CMDB. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cmdb {
+    pub(crate) db: Db,
+    pub(crate) docs: Documents,
+    pub(crate) access: Access,
+    /// One node's facts are written at a time: reconciling looks first and writes then.
+    pub(crate) reconciling: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Cmdb {
+    /// On a migrated database; brings the built-in models up to date.
+    pub async fn new(db: Db, docs: Documents, access: Access) -> Result<Cmdb, CmdbError> {
+        let cmdb = Cmdb { db, docs, access, reconciling: Arc::default() };
+        let mut tx = cmdb.db.begin().await?;
+        if tx.dialect() == plenum_store::Dialect::Postgres {
+            // Several hosts may start at once.
+            tx.execute("SELECT pg_advisory_xact_lock(7305803)", &[]).await?;
+        }
+        for ours in builtin::models()? {
+            let row = tx.fetch_optional("SELECT version, spec FROM cmdb_models WHERE name = ?", params![&ours.name]).await?;
+            let (model, version) = match row {
+                None => (ours, 1),
+                Some(row) => {
+                    let stored: Model = decode(row.json("spec")?)?;
+                    let merged = builtin::merge(&ours, &stored);
+                    if merged == stored {
+                        continue;
+                    }
+                    (merged, row.int("version")? + 1)
+                }
+            };
+            cmdb.write_model(&mut tx, &model, version, true).await?;
+        }
+        tx.commit().await?;
+        Ok(cmdb)
+    }
+
+    async fn write_model(&self, tx: &mut Tx, model: &Model, version: i64, builtin: bool) -> Result<(), CmdbError> {
+        let spec = serde_json::to_value(model).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        tx.execute(
+            "INSERT INTO cmdb_models (name, version, builtin, spec, updated_at) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (name) DO UPDATE SET version = excluded.version, spec = excluded.spec, updated_at = excluded.updated_at",
+            params![&model.name, version, builtin, spec, now_ms()],
+        )
+        .await?;
+        self.docs.define(tx, &model.spec()).await?;
+        Ok(())
+    }
+
+    /// All models that the caller may read, by group and name.
+    pub async fn models(&self, who: &Principal) -> Result<Vec<StoredModel>, CmdbError> {
+        self.access.require(who, Permission::CmdbRead, &[]).await?;
+        let rows = self.db.fetch_all("SELECT name, version, builtin, spec FROM cmdb_models ORDER BY name LIMIT 1000", &[]).await?;
+        let mut out = Vec::with_capacity(rows.len());
+        for r in &rows {
+            if self.access.check(who, Permission::CmdbRead, &[("models", &r.text("name")?)]).is_ok() {
+                out.push(StoredModel { model: decode(r.json("spec")?)?, version: r.int("version")?, builtin: r.bool("builtin")? });
+            }
+        }
+        Ok(out)
+    }
+
+    /// One model.
+    pub async fn model(&self, who: &Principal, name: &str) -> Result<StoredModel, CmdbError> {
+        self.access.require(who, Permission::CmdbRead, &[("models", name)]).await?;
+        self.stored(name).await
+    }
+
+    /// How many instances a model has.
+    pub async fn model_count(&self, who: &Principal, name: &str) -> Result<i64, CmdbError> {
+        self.access.require(who, Permission::CmdbRead, &[("models", name)]).await?;
+        Ok(self.docs.count(&model::collection(name), None).await?)
+    }
+
+    pub(crate) async fn stored(&self, name: &str) -> Result<StoredModel, CmdbError> {
+        let row = self.db.fetch_optional("SELECT version, builtin, spec FROM cmdb_models WHERE name = ?", params![name]).await?;
+        match row {
+            Some(r) => Ok(StoredModel { model: decode(r.json("spec")?)?, version: r.int("version")?, builtin: r.bool("builtin")? }),
+            None => {
+                let names = self.db.fetch_all("SELECT name FROM cmdb_models LIMIT 1000", &[]).await?;
+                let names: Vec<String> = names.iter().map(|r| r.text("name")).collect::<Result<_, _>>()?;
+                let hint = plenum_store::filter::nearest(name, names.iter().map(String::as_str));
+                Err(CmdbError::NoModel { name: name.to_owned(), hint })
+            }
+        }
+    }
+
+    /// Creates a model.
+    pub async fn create_model(&self, who: &Principal, model: Model) -> Result<StoredModel, CmdbError> {
+        self.access.require(who, Permission::CmdbModel, &[("models", &model.name)]).await?;
+        model.check()?;
+        let mut tx = self.db.begin().await?;
+        if tx.fetch_optional("SELECT 1 AS one FROM cmdb_models WHERE name = ?", params![&model.name]).await?.is_some() {
+            let message = format!("there is already a model {}; choose another name, or change that one", model.name);
+            return Err(CmdbError::InvalidModel { pointer: "/name".into(), message });
+        }
+        self.write_model(&mut tx, &model, 1, false).await?;
+        self.record(&mut tx, who, "created", &model, None).await?;
+        tx.commit().await?;
+        Ok(StoredModel { model, version: 1, builtin: false })
+    }
+
+    /// Changes a model. Refused when records would break the new rules: the first of them is named.
+    pub async fn update_model(&self, who: &Principal, model: Model, expected: Option<i64>) -> Result<StoredModel, CmdbError> {
+        self.access.require(who, Permission::CmdbModel, &[("models", &model.name)]).await?;
+        model.check()?;
+        let before = self.stored(&model.name).await?;
+        if let Some(expected) = expected
+            && expected != before.version
+        {
+            return Err(StoreError::Conflict { what: format!("model {}", model.name), expected, found: before.version }.into());
+        }
+        if before.builtin {
+            builtin::check_extension(&model)?;
+        }
+        self.check_records(&model).await?;
+        let version = before.version + 1;
+        let mut tx = self.db.begin().await?;
+        self.write_model(&mut tx, &model, version, before.builtin).await?;
+        self.record(&mut tx, who, "updated", &model, Some(&before.model)).await?;
+        tx.commit().await?;
+        Ok(StoredModel { model, version, builtin: before.builtin })
+    }
+
+    /// Whether all instances fit the model as it would be. Attributes that it no longer has would be lost: that is refused too.
+    async fn check_records(&self, model: &Model) -> Result<(), CmdbError> {
+        let mut query = Query { limit: 1000, ..Query::default() };
+        loop {
+            let page = self.docs.query(&model::collection(&model.name), &query).await?;
+            for d in &page.items {
+                if let Err(CmdbError::InvalidInstance { message, .. }) = model.check_instance(&d.data) {
+                    let label = model.label(&d.data, &d.id);
+                    return Err(CmdbError::InUse(format!(
+                        "{label} ({}) would break the changed model: {message}; change the instance first",
+                        d.id
+                    )));
+                }
+            }
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deletes a model that has no instances and did not come with Plenum.
+    pub async fn delete_model(&self, who: &Principal, name: &str) -> Result<(), CmdbError> {
+        self.access.require(who, Permission::CmdbModel, &[("models", name)]).await?;
+        let before = self.stored(name).await?;
+        if before.builtin {
+            return Err(CmdbError::InUse(format!("the model {name} came with Plenum and stays")));
+        }
+        let n = self.docs.count(&model::collection(name), None).await?;
+        if n > 0 {
+            return Err(CmdbError::InUse(format!("the model {name} has {n} instances; delete them first")));
+        }
+        let mut tx = self.db.begin().await?;
+        self.docs.drop_collection(&mut tx, &model::collection(name)).await?;
+        tx.execute("DELETE FROM cmdb_models WHERE name = ?", params![name]).await?;
+        self.record(&mut tx, who, "deleted", &before.model, Some(&before.model)).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn record(&self, tx: &mut Tx, who: &Principal, what: &str, model: &Model, before: Option<&Model>) -> Result<(), CmdbError> {
+        let target = format!("model/{}", model.name);
+        let after = if what == "deleted" { None } else { Some(json!(model)) };
+        let verb = what.trim_end_matches('d');
+        self.access.audit(tx, who, &format!("cmdb.model.{verb}"), &target, before.map(|m| json!(m)).as_ref(), after.as_ref()).await?;
+        let data = json!({"model": model.name});
+        emit(tx, NewEvent { kind: format!("plenum.cmdb.model.{what}"), source: "/cmdb".into(), subject: target, data }).await?;
+        Ok(())
+    }
+}
+
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(v: Json) -> Result<T, StoreError> {
+    serde_json::from_value(v).map_err(|e| StoreError::Corrupt(e.to_string()))
+}

@@ -489,7 +489,7 @@ impl Documents {
         let next_cursor = match (more, rows.last(), items.last()) {
             (true, Some(row), Some(item)) => {
                 let key = match &query.sort {
-                    Some((field, _)) => sort_value(row, field)?,
+                    Some((field, _)) => sort_value(&c, row, field)?,
                     None => Json::Null,
                 };
                 Some(hex::encode(serde_json::json!([query.sort, key, item.id]).to_string()))
@@ -672,7 +672,7 @@ fn conditions(c: &Collection, d: Dialect, query: &Query) -> Result<(String, Vec<
 }
 
 fn sort_sql(c: &Collection, d: Dialect, field: &str) -> Result<String, DocumentError> {
-    if matches!(field, "id" | "version" | "created_at" | "updated_at") {
+    if c.spec.schema.field(field).is_none() && matches!(field, "id" | "version" | "created_at" | "updated_at") {
         return Ok(field.to_owned());
     }
     match c.spec.schema.field(field) {
@@ -688,15 +688,17 @@ fn sort_sql(c: &Collection, d: Dialect, field: &str) -> Result<String, DocumentE
 }
 
 /// The sort key of a row as JSON, for the cursor.
-fn sort_value(row: &Row, field: &str) -> Result<Json, StoreError> {
+fn sort_value(c: &Collection, row: &Row, field: &str) -> Result<Json, StoreError> {
+    if c.spec.schema.field(field).is_some() {
+        return Ok(row.json("data")?.get(field).cloned().unwrap_or(Json::Null));
+    }
     if matches!(field, "version" | "created_at" | "updated_at") {
         return Ok(row.int(field)?.into());
     }
     if field == "id" {
         return Ok(row.text("id")?.into());
     }
-    let data = row.json("data")?;
-    Ok(data.get(field).cloned().unwrap_or(Json::Null))
+    Err(StoreError::Corrupt(format!("sort field {field}")))
 }
 
 fn after_cursor(

@@ -1,0 +1,265 @@
+//! What agents find, reconciled with what is known, without duplicates.
+//!
+//! A host is recognised by its node id, then its machine id, then its serial number, then an address that only one host has.
+//! Discovery writes the attributes that it knows and leaves the others to people. Values that move all the time (a disk's use)
+//! are stored without a version or history entry of their own, or every host's history would be noise.
+
+use plenum_access::{Permission, Principal};
+use plenum_store::{DocumentError, Query, Tx, params};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json};
+
+use crate::builtin::SERVICES;
+use crate::instances::instance;
+use crate::model::{Model, collection};
+use crate::{Cmdb, CmdbError, Instance};
+
+/// What an agent found on its node.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NodeFacts {
+    /// Attributes of the model `host`.
+    pub node: Map<String, Json>,
+    /// Services that run there: each has `model`, `name`, and attributes of that model.
+    #[serde(default)]
+    pub services: Vec<Map<String, Json>>,
+}
+
+/// What reconciling did.
+#[derive(Debug, Clone)]
+pub struct Reconciled {
+    /// The host.
+    pub host: Instance,
+    /// Its services, running and stopped.
+    pub services: Vec<Instance>,
+}
+
+/// Columns of tables that move all the time: compared without, stored with.
+const VOLATILE: &[(&str, &str)] = &[("mounts", "used_bytes"), ("mounts", "size_bytes")];
+/// Attributes of services that move with every restart of the process.
+const VOLATILE_SERVICE: &[&str] = &["pid"];
+/// Most services taken from one node.
+const MAX_SERVICES: usize = 500;
+/// Addresses that say nothing of who has them.
+const COMMON_ADDRESSES: &[&str] = &["127.", "::1", "fe80:", "169.254.", "172.17.0.1", "0.0.0.0"];
+
+impl Cmdb {
+    /// Brings the CMDB in line with what the agent of `node_id` found. `status` becomes `online`.
+    pub async fn reconcile(&self, who: &Principal, node_id: &str, facts: NodeFacts) -> Result<Reconciled, CmdbError> {
+        self.require_discovery(who, node_id).await?;
+        let _one = self.reconciling.lock().await;
+        let host_model = self.stored("host").await?.model;
+        let mut tx = self.db.begin().await?;
+        if tx.dialect() == plenum_store::Dialect::Postgres {
+            // Another host process may reconcile the same machine.
+            tx.execute("SELECT pg_advisory_xact_lock(7305804)", &[]).await?;
+        }
+        let mut node = known(&host_model, facts.node);
+        node.insert("node_id".into(), node_id.into());
+        node.insert("status".into(), "online".into());
+        if !node.get("hostname").and_then(Json::as_str).is_some_and(|h| !h.trim().is_empty()) {
+            node.insert("hostname".into(), node_id.into());
+        }
+        let found = self.find_host(&host_model, node_id, &node).await?;
+        let host = match found {
+            None => self.insert_in(&mut tx, who, &host_model, Json::Object(node), Some("found by its agent")).await?,
+            Some(before) => self.merge(&mut tx, who, &host_model, before, node, "reported by its agent").await?,
+        };
+        let mut services = Vec::new();
+        let mut kept: Vec<(String, String)> = Vec::new();
+        for mut service in facts.services.into_iter().take(MAX_SERVICES) {
+            let Some(model) =
+                service.remove("model").and_then(|m| m.as_str().map(str::to_owned)).filter(|m| SERVICES.contains(&m.as_str()))
+            else {
+                continue;
+            };
+            let m = self.stored(&model).await?.model;
+            let mut attributes = known(&m, service);
+            let Some(identity) = attributes.get("name").and_then(Json::as_str).map(str::to_owned) else { continue };
+            attributes.insert("identity".into(), identity.clone().into());
+            attributes.insert("node_id".into(), node_id.into());
+            attributes.insert("host_id".into(), host.id.clone().into());
+            attributes.insert("status".into(), "running".into());
+            let filter = format!("node_id == {} && identity == {}", json!(node_id), json!(identity));
+            let before =
+                self.docs.query(&collection(&model), &Query { filter: Some(filter), limit: 1, ..Query::default() }).await?.items.pop();
+            let made = match before {
+                None => {
+                    let name = format!("{identity}@{}", host.label);
+                    attributes.insert("name".into(), name.into());
+                    self.insert_in(&mut tx, who, &m, Json::Object(attributes), Some("found running on its host")).await?
+                }
+                Some(before) => {
+                    // The name may have been given by a person.
+                    attributes.remove("name");
+                    self.merge(&mut tx, who, &m, instance(&m, before), attributes, "reported by its agent").await?
+                }
+            };
+            self.associate_in(&mut tx, who, Cmdb::runs_on()?, (&model, &made.id), ("host", &host.id)).await?;
+            kept.push((model, made.id.clone()));
+            services.push(made);
+        }
+        for model in SERVICES {
+            let m = self.stored(model).await?.model;
+            let filter = format!("node_id == {} && status == \"running\"", json!(node_id));
+            let running =
+                self.docs.query(&collection(model), &Query { filter: Some(filter), limit: 1000, ..Query::default() }).await?.items;
+            for d in running.into_iter().filter(|d| !kept.iter().any(|(km, id)| km == model && *id == d.id)) {
+                let patch = Map::from_iter([("status".to_owned(), "stopped".into()), ("pid".to_owned(), Json::Null)]);
+                services.push(self.patch_in(&mut tx, who, &m, &d.id, patch, None, Some("no longer runs on its host")).await?);
+            }
+        }
+        tx.commit().await?;
+        Ok(Reconciled { host, services })
+    }
+
+    /// Sets whether the host of a node is `online`, `offline` or `unknown`. Nothing happens when the node has no host yet.
+    pub async fn set_node_status(&self, who: &Principal, node_id: &str, status: &str) -> Result<(), CmdbError> {
+        self.require_discovery(who, node_id).await?;
+        let m = self.stored("host").await?.model;
+        let filter = format!("node_id == {}", json!(node_id));
+        let Some(d) =
+            self.docs.query(&collection("host"), &Query { filter: Some(filter), limit: 1, ..Query::default() }).await?.items.pop()
+        else {
+            return Ok(());
+        };
+        let mut tx = self.db.begin().await?;
+        self.patch_in(
+            &mut tx,
+            who,
+            &m,
+            &d.id,
+            Map::from_iter([("status".to_owned(), status.into())]),
+            None,
+            Some("connection of its agent"),
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn require_discovery(&self, who: &Principal, node_id: &str) -> Result<(), CmdbError> {
+        match who {
+            Principal::Agent { node } if node == node_id => Ok(()),
+            _ => Ok(self.access.require(who, Permission::CmdbWrite, &[("models", "host")]).await?),
+        }
+    }
+
+    async fn find_host(&self, m: &Model, node_id: &str, node: &Map<String, Json>) -> Result<Option<Instance>, CmdbError> {
+        let mut filters = vec![format!("node_id == {}", json!(node_id))];
+        for key in ["machine_id", "serial"] {
+            if let Some(v) = node.get(key).and_then(Json::as_str).filter(|v| meaningful(v)) {
+                filters.push(format!("{key} == {}", json!(v)));
+            }
+        }
+        for a in node.get("addresses").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
+            if !COMMON_ADDRESSES.iter().any(|c| a.starts_with(c)) {
+                // By address only a record that no agent claims: two machines may share a virtual address.
+                filters.push(format!("node_id == null && machine_id == null && {} in addresses", json!(a)));
+            }
+        }
+        for filter in filters.into_iter().take(20) {
+            let query = Query { filter: Some(filter), limit: 2, ..Query::default() };
+            let mut found = match self.docs.query(&collection("host"), &query).await {
+                Ok(page) => page.items,
+                Err(DocumentError::Filter(_)) => continue,
+                Err(e) => return Err(e.into()),
+            };
+            if found.len() == 1 {
+                return Ok(found.pop().map(|d| instance(m, d)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn merge(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        m: &Model,
+        before: Instance,
+        found: Map<String, Json>,
+        why: &str,
+    ) -> Result<Instance, CmdbError> {
+        let mut after = before.attributes.clone();
+        if let Json::Object(o) = &mut after {
+            o.extend(found.clone());
+        }
+        if still(m, &before.attributes) != still(m, &after) {
+            return self.patch_in(tx, who, m, &before.id, found, None, Some(why)).await;
+        }
+        if before.attributes != after {
+            self.docs.touch(tx, &collection(&m.name), &before.id, after.clone()).await?;
+        }
+        Ok(Instance { attributes: after, ..before })
+    }
+
+    /// The node of an instance: a host's own, or that of the host that it runs on.
+    pub async fn node_of(&self, model: &str, id: &str) -> Result<Option<String>, CmdbError> {
+        let node = |d: &plenum_store::Document| d.data.get("node_id").and_then(Json::as_str).map(str::to_owned);
+        if let Some(n) = self.docs.get(&collection(model), id).await?.as_ref().and_then(node) {
+            return Ok(Some(n));
+        }
+        let row = self
+            .db
+            .fetch_optional("SELECT to_id FROM cmdb_associations WHERE kind = 'runs_on' AND from_id = ? AND to_model = 'host'", params![id])
+            .await?;
+        match row {
+            Some(r) => Ok(self.docs.get(&collection("host"), &r.text("to_id")?).await?.as_ref().and_then(node)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Machine ids and serial numbers that vendors put in place of one.
+fn meaningful(v: &str) -> bool {
+    let v = v.trim();
+    v.len() >= 4
+        && !v.chars().all(|c| c == '0' || c == '-')
+        && !["none", "not specified", "to be filled by o.e.m.", "default string", "system serial number"]
+            .contains(&v.to_lowercase().as_str())
+}
+
+/// What the model knows; an agent newer than the host may report more.
+fn known(m: &Model, found: Map<String, Json>) -> Map<String, Json> {
+    found
+        .into_iter()
+        .filter(|(_, v)| !v.is_null())
+        .filter_map(|(k, v)| {
+            let a = m.attribute(&k)?;
+            if a.columns.is_empty() {
+                return Some((k, v));
+            }
+            let rows = v.as_array()?.iter().filter_map(Json::as_object);
+            let rows: Vec<Json> = rows
+                .map(|r| {
+                    Json::Object(
+                        r.iter()
+                            .filter(|(c, v)| !v.is_null() && a.columns.iter().any(|x| x.name == **c))
+                            .map(|(c, v)| (c.clone(), v.clone()))
+                            .collect(),
+                    )
+                })
+                .collect();
+            Some((k, Json::Array(rows)))
+        })
+        .collect()
+}
+
+/// The attributes without what moves all the time.
+fn still(m: &Model, attributes: &Json) -> Json {
+    let mut out = attributes.clone();
+    if m.name != "host" {
+        if let Json::Object(o) = &mut out {
+            o.retain(|k, _| !VOLATILE_SERVICE.contains(&k.as_str()));
+        }
+        return out;
+    }
+    for (table, column) in VOLATILE {
+        for row in out.get_mut(*table).and_then(Json::as_array_mut).into_iter().flatten() {
+            if let Json::Object(r) = row {
+                r.remove(*column);
+            }
+        }
+    }
+    out
+}

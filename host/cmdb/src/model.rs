@@ -1,0 +1,330 @@
+//! Models: what kinds of things there are, and what is known of each.
+
+use std::collections::BTreeMap;
+
+use plenum_store::{CollectionSpec, Field, FieldKind, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::CmdbError;
+
+/// A text in several languages, by language tag (`en`, `zh`). A plain string counts as English.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Text(pub BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            One(String),
+            Many(BTreeMap<String, String>),
+        }
+        Ok(match Either::deserialize(d)? {
+            Either::One(s) => Text(BTreeMap::from([("en".to_owned(), s)])),
+            Either::Many(m) => Text(m),
+        })
+    }
+}
+
+/// What an attribute holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttributeKind {
+    /// One line.
+    Text,
+    /// Many lines.
+    LongText,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Decimal,
+    /// True or false.
+    Boolean,
+    /// A time.
+    Timestamp,
+    /// One of `options`.
+    Enum,
+    /// A list of texts.
+    List,
+    /// Rows with `columns`.
+    Table,
+    /// Anything.
+    Json,
+}
+
+/// One attribute of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attribute {
+    /// Its key: a letter, then letters, digits, underscores.
+    pub name: String,
+    /// Shown to people.
+    #[serde(default)]
+    pub title: Text,
+    /// What it holds.
+    pub kind: AttributeKind,
+    /// `bytes`, `s`, ...: how the portal shows the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Whether every instance has it.
+    #[serde(default)]
+    pub required: bool,
+    /// Whether filters and sorting by it are fast on large models.
+    #[serde(default)]
+    pub indexed: bool,
+    /// The values of an `enum`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// The columns of a `table`; only single values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<Attribute>,
+    /// Where the portal shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section: Option<String>,
+    /// Whether people may change it; discovery may in any case.
+    #[serde(default = "yes")]
+    pub editable: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Its name in filters, URLs and grants: a lower-case letter, then lower-case letters, digits, underscores.
+    pub name: String,
+    /// Shown to people.
+    #[serde(default)]
+    pub title: Text,
+    /// Where the portal lists it: `resources`, `services`, `business`, `organisation`, ...
+    #[serde(default = "other")]
+    pub group: String,
+    /// An icon of the portal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icon: Option<String>,
+    /// The attribute that names an instance.
+    pub display: String,
+    /// What is known of each instance.
+    pub attributes: Vec<Attribute>,
+    /// Attribute sets that are unique.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unique: Vec<Vec<String>>,
+}
+
+fn other() -> String {
+    "other".to_owned()
+}
+
+/// A stored model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoredModel {
+    /// What it is.
+    #[serde(flatten)]
+    pub model: Model,
+    /// Counts from 1 with every change.
+    pub version: i64,
+    /// Whether it came with Plenum. Such a model can be extended, but not deleted.
+    pub builtin: bool,
+}
+
+/// Most attributes of a model.
+const MAX_ATTRIBUTES: usize = 200;
+
+impl Model {
+    /// Checks the model by itself.
+    pub fn check(&self) -> Result<(), CmdbError> {
+        let bad = |pointer: String, message: String| Err(CmdbError::InvalidModel { pointer, message });
+        let name_ok = |n: &str| {
+            n.len() <= 60
+                && n.starts_with(|c: char| c.is_ascii_lowercase())
+                && n.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        if !name_ok(&self.name) {
+            return bad(
+                "/name".into(),
+                format!("{:?} cannot name a model: use a lower-case letter, then lower-case letters, digits and underscores", self.name),
+            );
+        }
+        if self.attributes.is_empty() || self.attributes.len() > MAX_ATTRIBUTES {
+            return bad("/attributes".into(), format!("a model has 1 to {MAX_ATTRIBUTES} attributes"));
+        }
+        for (i, a) in self.attributes.iter().enumerate() {
+            let at = format!("/attributes/{i}");
+            check_attribute(a, &at, true)?;
+            if self.attributes.iter().take(i).any(|b| b.name == a.name) {
+                return bad(format!("{at}/name"), format!("the attribute {} is there twice", a.name));
+            }
+        }
+        for (at, name) in std::iter::once(("/display".to_owned(), &self.display))
+            .chain(self.unique.iter().enumerate().flat_map(|(i, u)| u.iter().map(move |n| (format!("/unique/{i}"), n))))
+        {
+            match self.attribute(name) {
+                None => return bad(at, format!("there is no attribute {name}{}", hint(name, self))),
+                Some(a) if matches!(a.kind, AttributeKind::List | AttributeKind::Table | AttributeKind::Json) => {
+                    return bad(at, format!("{name} holds no single value"));
+                }
+                Some(_) => {}
+            }
+        }
+        if self.attributes.iter().filter(|a| a.indexed).count() > 24 || self.unique.len() > 6 {
+            return bad("/attributes".into(), "a model has at most 24 indexed attributes and 6 unique keys".into());
+        }
+        Ok(())
+    }
+
+    /// One attribute.
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|a| a.name == name)
+    }
+
+    /// How the store keeps its instances.
+    pub(crate) fn spec(&self) -> CollectionSpec {
+        CollectionSpec {
+            name: collection(&self.name),
+            schema: Schema::new(self.attributes.iter().map(|a| Field { name: a.name.clone(), kind: field_kind(a) }).collect()),
+            indexed: self.attributes.iter().filter(|a| a.indexed).map(|a| a.name.clone()).collect(),
+            unique: self.unique.clone(),
+            history: true,
+        }
+    }
+
+    /// What people call an instance with these attributes.
+    pub fn label(&self, attributes: &Json, id: &str) -> String {
+        match attributes.get(&self.display) {
+            Some(Json::String(s)) if !s.trim().is_empty() => s.clone(),
+            Some(v @ (Json::Number(_) | Json::Bool(_))) => v.to_string(),
+            _ => id.to_owned(),
+        }
+    }
+
+    /// Checks an instance: every attribute known, of its kind, the required ones there. Unknown keys and nulls are errors, the
+    /// latter having been dropped before.
+    pub fn check_instance(&self, attributes: &Json) -> Result<(), CmdbError> {
+        let bad = |pointer: String, message: String| Err(CmdbError::InvalidInstance { pointer, message });
+        let Some(object) = attributes.as_object() else {
+            return bad(String::new(), "the attributes of an instance are a JSON object".into());
+        };
+        for (key, value) in object {
+            let Some(a) = self.attribute(key) else {
+                return bad(format!("/{key}"), format!("the model {} has no attribute {key}{}", self.name, hint(key, self)));
+            };
+            check_value(a, value, &format!("/{key}"))?;
+        }
+        for a in self.attributes.iter().filter(|a| a.required) {
+            let missing = match object.get(&a.name) {
+                None => true,
+                Some(Json::String(s)) => s.trim().is_empty(),
+                Some(_) => false,
+            };
+            if missing {
+                return bad(format!("/{}", a.name), format!("{} is required", a.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn collection(model: &str) -> String {
+    format!("cmdb/{model}")
+}
+
+fn hint(name: &str, model: &Model) -> String {
+    plenum_store::filter::nearest(name, model.attributes.iter().map(|a| a.name.as_str()))
+        .map(|n| format!("; did you mean {n}?"))
+        .unwrap_or_default()
+}
+
+fn field_kind(a: &Attribute) -> FieldKind {
+    match a.kind {
+        AttributeKind::Text | AttributeKind::LongText | AttributeKind::Enum => FieldKind::Text,
+        AttributeKind::Integer => FieldKind::Integer,
+        AttributeKind::Decimal => FieldKind::Decimal,
+        AttributeKind::Boolean => FieldKind::Boolean,
+        AttributeKind::Timestamp => FieldKind::Timestamp,
+        AttributeKind::List => FieldKind::List(Box::new(FieldKind::Text)),
+        AttributeKind::Table => FieldKind::Table(a.columns.iter().map(|c| Field { name: c.name.clone(), kind: field_kind(c) }).collect()),
+        AttributeKind::Json => FieldKind::Json,
+    }
+}
+
+fn check_attribute(a: &Attribute, at: &str, top: bool) -> Result<(), CmdbError> {
+    let bad = |pointer: String, message: String| Err(CmdbError::InvalidModel { pointer, message });
+    if !plenum_store::filter::valid_name(&a.name) {
+        return bad(
+            format!("{at}/name"),
+            format!("{:?} cannot name an attribute: use a letter, then letters, digits and underscores, 64 at most", a.name),
+        );
+    }
+    if top && matches!(a.name.as_str(), "id" | "created_at" | "updated_at") {
+        return bad(format!("{at}/name"), format!("{} is what every instance has; choose another name", a.name));
+    }
+    if (a.kind == AttributeKind::Enum) == a.options.is_empty() {
+        return bad(format!("{at}/options"), format!("{}: an enum has options, and nothing else has", a.name));
+    }
+    if (a.kind == AttributeKind::Table) == a.columns.is_empty() {
+        return bad(format!("{at}/columns"), format!("{}: a table has columns, and nothing else has", a.name));
+    }
+    if a.indexed && matches!(a.kind, AttributeKind::List | AttributeKind::Table | AttributeKind::Json) {
+        return bad(format!("{at}/indexed"), format!("{} holds no single value and cannot be indexed", a.name));
+    }
+    for (i, c) in a.columns.iter().enumerate() {
+        if matches!(c.kind, AttributeKind::Table | AttributeKind::Json) {
+            return bad(format!("{at}/columns/{i}/kind"), format!("the column {} of a table holds a single value or a list", c.name));
+        }
+        check_attribute(c, &format!("{at}/columns/{i}"), false)?;
+    }
+    Ok(())
+}
+
+fn check_value(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbError> {
+    let wrong = |what: String| Err(CmdbError::InvalidInstance { pointer: at.to_owned(), message: format!("{} has to be {what}", a.name) });
+    match a.kind {
+        AttributeKind::Text | AttributeKind::LongText if v.is_string() => {
+            let most = if a.kind == AttributeKind::Text { 1024 } else { 64 * 1024 };
+            if v.as_str().is_some_and(|s| s.chars().count() > most) { wrong(format!("at most {most} characters")) } else { Ok(()) }
+        }
+        AttributeKind::Text | AttributeKind::LongText => wrong("text".into()),
+        AttributeKind::Enum => match v.as_str() {
+            Some(s) if a.options.iter().any(|o| o == s) => Ok(()),
+            _ => wrong(format!("one of {}", a.options.join(", "))),
+        },
+        AttributeKind::Integer if v.is_i64() => Ok(()),
+        AttributeKind::Integer => wrong("a whole number".into()),
+        AttributeKind::Decimal if v.is_number() => Ok(()),
+        AttributeKind::Decimal => wrong("a number".into()),
+        AttributeKind::Boolean if v.is_boolean() => Ok(()),
+        AttributeKind::Boolean => wrong("true or false".into()),
+        AttributeKind::Timestamp => match v.as_str().and_then(plenum_store::filter::normal_time) {
+            Some(_) => Ok(()),
+            None => wrong("a time such as 2026-01-31T08:00:00Z".into()),
+        },
+        AttributeKind::List => match v.as_array() {
+            Some(l) if l.len() <= 1000 && l.iter().all(Json::is_string) => Ok(()),
+            _ => wrong("a list of at most 1,000 texts".into()),
+        },
+        AttributeKind::Table => {
+            let Some(rows) = v.as_array().filter(|r| r.len() <= 1000) else { return wrong("a list of at most 1,000 rows".into()) };
+            for (i, row) in rows.iter().enumerate() {
+                let Some(row) = row.as_object() else { return wrong("a list of rows, each a JSON object".into()) };
+                for (key, value) in row.iter().filter(|(_, v)| !v.is_null()) {
+                    let pointer = format!("{at}/{i}/{key}");
+                    let Some(c) = a.columns.iter().find(|c| c.name == *key) else {
+                        let known: Vec<&str> = a.columns.iter().map(|c| c.name.as_str()).collect();
+                        return Err(CmdbError::InvalidInstance {
+                            pointer,
+                            message: format!("{} has no column {key}; it has {}", a.name, known.join(", ")),
+                        });
+                    };
+                    check_value(c, value, &pointer)?;
+                }
+            }
+            Ok(())
+        }
+        AttributeKind::Json => Ok(()),
+    }
+}
