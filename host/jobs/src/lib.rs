@@ -1,1 +1,236 @@
-//! plenum-jobs
+//! Nodes and their agents; scripts on many of them, every result, once.
+//!
+//! Read in this order: [`model`] has the words, [`plan`] the decisions, `executions` and `nodes` what callers can do, `hub` who is connected,
+//! `writer` what becomes of agents' reports, `server` the agents' port.
+
+mod ca;
+mod error;
+mod executions;
+mod hub;
+pub mod inventory;
+pub mod model;
+mod nodes;
+pub mod plan;
+mod server;
+mod sql;
+mod targets;
+mod watch;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use plenum_access::Access;
+use plenum_store::{Db, Migration, now_ms};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use error::JobsError;
+pub use inventory::Inventory;
+pub use model::*;
+
+use ca::Ca;
+use hub::Hub;
+use writer::{Cmd, QUEUE, Writer};
+
+/// The schema of this crate.
+pub const MIGRATIONS: &[Migration] = &[Migration { set: "jobs", version: 1, sql: include_str!("../migrations/1.sql") }];
+
+/// How the job service behaves.
+#[derive(Debug, Clone)]
+pub struct JobsConfig {
+    /// Holds the certificate authority, in `ca/`.
+    pub data_dir: PathBuf,
+    /// Between heartbeats of an agent; three missed ones end the connection.
+    pub heartbeat: Duration,
+    /// Between looks of an agent at its machine.
+    pub facts: Duration,
+    /// How long beyond its time limit a target may be in the hands of an agent that is gone, before it is given up.
+    pub lost_after: Duration,
+    /// Between looks at what has waited too long.
+    pub sweep: Duration,
+    /// Most executions that are not finished.
+    pub max_active: usize,
+    /// `host:port` that agents dial, for the enrolment command.
+    pub agent_address: String,
+}
+
+impl JobsConfig {
+    /// The usual behaviour.
+    pub fn new(data_dir: impl Into<PathBuf>, agent_address: impl Into<String>) -> JobsConfig {
+        JobsConfig {
+            data_dir: data_dir.into(),
+            heartbeat: Duration::from_secs(15),
+            facts: Duration::from_secs(300),
+            lost_after: Duration::from_secs(600),
+            sweep: Duration::from_secs(1),
+            max_active: 10_000,
+            agent_address: agent_address.into(),
+        }
+    }
+}
+
+/// The job service. Cheap to clone.
+#[derive(Clone)]
+pub struct Jobs {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Inner {
+    pub db: Db,
+    pub access: Access,
+    pub inventory: Arc<dyn Inventory>,
+    pub config: JobsConfig,
+    pub ca: Ca,
+    pub hub: Arc<Hub>,
+    pub reports: mpsc::Sender<Cmd>,
+    pub decisions: mpsc::UnboundedSender<Cmd>,
+    pub states: mpsc::UnboundedSender<String>,
+    /// Newest facts that no worker has taken yet: one for each node, however often it sends.
+    pub facts: Mutex<HashMap<String, (bytes::Bytes, String)>>,
+    pub revs: Arc<AtomicI64>,
+    pub stop: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+impl Jobs {
+    /// On a migrated database: takes up what an earlier process left unfinished.
+    pub async fn with_inventory(db: Db, access: Access, inventory: Arc<dyn Inventory>, config: JobsConfig) -> Result<Jobs, JobsError> {
+        let ca = Ca::open(&config.data_dir.join("ca"))?;
+        let row = db.fetch_optional("SELECT MAX(rev) AS rev FROM job_targets", &[]).await?;
+        let rev = row.map(|r| r.opt_int("rev")).transpose()?.flatten().unwrap_or(0);
+        let revs = Arc::new(AtomicI64::new(rev + 1));
+        let hub = Arc::new(Hub::new());
+        let (reports, reports_rx) = mpsc::channel(QUEUE);
+        let (decisions, decisions_rx) = mpsc::unbounded_channel();
+        let (states, states_rx) = mpsc::unbounded_channel();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let writer = Writer::new(db.clone(), hub.clone(), revs.clone(), states.clone());
+        let inner = Arc::new(Inner { db, access, inventory, config, ca, hub, reports, decisions, states, facts: Mutex::default(), revs, stop, tasks });
+        inner.recover().await?;
+        inner.tasks.spawn(writer.run(reports_rx, decisions_rx, inner.stop.clone()));
+        inner.tasks.spawn(inner.clone().sweep());
+        inner.tasks.spawn(inner.clone().learn(states_rx));
+        Ok(Jobs { inner })
+    }
+
+    /// Ends the connections and the background work, and waits for them.
+    pub async fn close(&self) {
+        self.inner.hub.close_all();
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    pub(crate) fn decide(&self, cmds: impl IntoIterator<Item = Cmd>) {
+        for c in cmds {
+            // Fails only when the writer has ended, at shutdown; the next start decides again.
+            let _ = self.decisions.send(c);
+        }
+    }
+
+    /// Loads what is unfinished. No agent is connected yet, so all of its targets wait.
+    async fn recover(&self) -> Result<(), JobsError> {
+        let mut tx = self.db.begin().await?;
+        let now = now_ms();
+        tx.execute("UPDATE job_nodes SET state = 'offline', state_since = ? WHERE state = 'online'", plenum_store::params![now]).await?;
+        tx.execute(
+            "UPDATE job_targets SET status = CASE WHEN status = 'pending' THEN 'waiting' ELSE status END, waiting_for = ?, waiting_since = ?
+             WHERE status IN ('pending', 'running')",
+            plenum_store::params![writer::OFFLINE, now],
+        )
+        .await?;
+        tx.commit().await?;
+        for active in sql::active(&self.db).await? {
+            let cmds = self.hub.register(active).into_cmds();
+            self.decide(cmds);
+        }
+        Ok(())
+    }
+
+    /// Gives up what has waited too long, and notes when agents were heard.
+    async fn sweep(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(self.config.sweep);
+        let mut noted = now_ms();
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let now = now_ms();
+            let grace = i64::try_from(self.config.lost_after.as_millis()).unwrap_or(i64::MAX);
+            let (unsent, gone) = self.hub.overdue(now, grace);
+            self.decide(unsent.into_iter().map(|(execution, nodes)| Cmd::Close {
+                execution,
+                nodes,
+                status: TargetStatus::Lost,
+                code: "jobs.node_offline",
+                message: "its agent did not connect within the time that the target may wait, so nothing was run; start the agent, then run it again".into(),
+            }));
+            self.decide(gone.into_iter().map(|(execution, nodes)| Cmd::Close {
+                execution,
+                nodes,
+                status: TargetStatus::Lost,
+                code: "jobs.agent_gone",
+                message: "it was sent to the agent, which has been away for longer than the script may run; whether it ran is unknown until the agent is back".into(),
+            }));
+            if now - noted >= 30_000 {
+                noted = now;
+                if let Err(error) = sql::note_seen(&self.db, self.hub.vitals()).await {
+                    tracing::warn!(%error, "noting when agents were heard failed");
+                }
+            }
+        }
+    }
+
+    /// Brings the CMDB up to date with facts and connections, beside the agents' streams: a slow CMDB delays no result.
+    async fn learn(self: Arc<Self>, mut states: mpsc::UnboundedReceiver<String>) {
+        loop {
+            let node = tokio::select! {
+                () = self.stop.cancelled() => return,
+                n = states.recv() => match n { Some(n) => n, None => return },
+            };
+            if let Err(error) = self.learn_one(&node).await {
+                tracing::warn!(node, %error, code = error.code(), "the CMDB did not take what the agent reported");
+            }
+        }
+    }
+
+    async fn learn_one(&self, node: &str) -> Result<(), JobsError> {
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        let online = self.hub.is_connected(node);
+        let Some(known) = sql::node(&self.db, node).await? else { return Ok(()) };
+        let mut host = known.host_instance_id;
+        if let Some((bytes, digest)) = facts {
+            let mut json: serde_json::Value = serde_json::from_slice(&bytes)
+                .map_err(|e| JobsError::invalid("jobs.bad_facts", "/facts", format!("the agent's facts are no JSON: {e}")))?;
+            // Whose facts these are says the certificate, not the message.
+            if let Some(n) = json.get_mut("node").and_then(|n| n.as_object_mut()) {
+                n.insert("node_id".into(), node.into());
+            }
+            if let Some(found) = self.inventory.facts(node, json).await? {
+                sql::note_host(&self.db, node, &found, &digest).await?;
+                host = Some(found);
+            }
+        }
+        if let Some(host) = host {
+            self.inventory.status(&host, online).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,315 @@
+//! What callers do with executions.
+
+use plenum_access::{Permission, Principal};
+use plenum_store::events::{NewEvent, emit};
+use plenum_store::{Value, new_id, now_ms, params};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::hub::{Active, ActiveTarget, Stage};
+use crate::model::*;
+use crate::writer::{Cmd, OFFLINE, blank};
+use crate::{Inner, Jobs, JobsError, plan, sql};
+
+impl Inner {
+    /// What a plugin may see: its own executions, unless its grant names all of them (`jobs.read` with `executions = ["all"]`).
+    pub(crate) fn own_only(who: &Principal) -> Option<String> {
+        let p = who.plugin()?;
+        let scope = p.grant.permissions.get(Permission::JobsRead.name());
+        let all = scope.and_then(|s| s.0.get("executions")).is_some_and(|l| l.iter().any(|v| v == "all" || v == "*"));
+        (!all).then(|| p.id.clone())
+    }
+
+    /// One execution, if `who` may see it. One of somebody else is, to a plugin, not there.
+    pub(crate) async fn visible(&self, who: &Principal, id: &str) -> Result<Execution, JobsError> {
+        // The scope names which executions, not which models, so it is looked at here and not by the check.
+        self.access.require(who, Permission::JobsRead, &[]).await?;
+        let missing = || JobsError::NotFound { what: "execution", id: id.to_owned() };
+        let e = sql::find_execution(&self.db, id).await?.ok_or_else(missing)?;
+        match Inner::own_only(who) {
+            Some(plugin) if e.plugin.as_deref() != Some(&plugin) => Err(missing()),
+            _ => Ok(e),
+        }
+    }
+}
+
+fn digest(request: &RunRequest) -> Result<String, JobsError> {
+    let text = serde_json::to_vec(request).map_err(|e| JobsError::invalid("jobs.bad_request", "", e.to_string()))?;
+    Ok(hex::encode(Sha256::digest(text)))
+}
+
+impl Jobs {
+    /// Starts a script. Accepted means written: from then on it is finished or reported, whatever dies. With a `key`, once.
+    pub async fn run(&self, who: &Principal, request: RunRequest) -> Result<Execution, JobsError> {
+        let inner = &self.inner;
+        inner.require_run(who, &request.targets).await?;
+        let limits = plan::limits(&request)?;
+        let plugin = who.plugin().map(|p| p.id.clone());
+        // Keys of one plugin say nothing to another, nor to people.
+        let key_owner = plugin.as_ref().map_or_else(String::new, |p| format!("plugin/{p}"));
+        let digest = digest(&request)?;
+        if let Some(e) = self.by_key(&key_owner, &request, &digest).await? {
+            return Ok(e);
+        }
+        let active = inner.hub.active_count();
+        if active >= inner.config.max_active {
+            return Err(JobsError::Busy(active));
+        }
+        let resolved = inner.resolve(who, &request.targets).await?;
+        if resolved.targets.is_empty() {
+            let why = match resolved.unreachable.first() {
+                Some(u) => format!("{} instances match, and none can be reached: {} {}: {}", resolved.unreachable.len(), u.instance.model, u.label, u.reason),
+                None => "nothing matches; widen the filter, or name instances or nodes".to_owned(),
+            };
+            return Err(JobsError::NoTargets(why));
+        }
+        let (id, now) = (new_id(), now_ms());
+        let name = if request.name.trim().is_empty() { "Script".to_owned() } else { request.name.trim().to_owned() };
+        let actor = who.actor();
+        let actor_json = serde_json::to_value(&actor).unwrap_or_default();
+        let env = serde_json::to_value(&request.env).unwrap_or_default();
+        let total = resolved.targets.len();
+        let mut tx = inner.db.begin().await?;
+        let inserted = tx
+            .execute(
+                "INSERT INTO job_executions (id, name, status, language, script, args, env, os_user, cwd, timeout_s, wait_s, output_limit, concurrency, total,
+                 key_owner, idem_key, request_digest, created_by, actor, plugin, origin, created_at)
+                 VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key_owner, idem_key) DO NOTHING",
+                params![
+                    &id,
+                    &name,
+                    request.script.language.as_str(),
+                    &request.script.content,
+                    json!(request.args),
+                    env.clone(),
+                    request.user.clone().filter(|u| !u.is_empty()),
+                    request.cwd.clone().filter(|c| !c.is_empty()),
+                    limits.timeout_s,
+                    limits.wait_s,
+                    i64::try_from(limits.output_limit).unwrap_or(i64::MAX),
+                    limits.concurrency,
+                    i64::try_from(total).unwrap_or(i64::MAX),
+                    &key_owner,
+                    request.key.clone(),
+                    &digest,
+                    actor.to_string(),
+                    actor_json,
+                    plugin.clone(),
+                    request.origin.clone(),
+                    now
+                ],
+            )
+            .await?;
+        if inserted == 0 {
+            // Somebody was faster with the same key.
+            tx.rollback().await?;
+            return self.by_key(&key_owner, &request, &digest).await?.ok_or(JobsError::ShuttingDown);
+        }
+        let connected = inner.hub.connected();
+        let mut targets = Vec::with_capacity(total);
+        for (ordinal, t) in resolved.targets.into_iter().enumerate() {
+            let waits = !connected.contains(&t.node_id);
+            let own = serde_json::to_value(&t.env).unwrap_or_default();
+            let rev = inner.revs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tx.execute(
+                "INSERT INTO job_targets (execution_id, node_id, ordinal, node_name, instances, env, status, waiting_for, waiting_since, stdout_bytes, stderr_bytes,
+                 stored_stdout, stored_stderr, truncated_bytes, last_seq, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, ?)",
+                params![
+                    &id,
+                    &t.node_id,
+                    i64::try_from(ordinal).unwrap_or(i64::MAX),
+                    &t.node_name,
+                    json!(t.instances),
+                    own,
+                    if waits { "waiting" } else { "pending" },
+                    waits.then_some(OFFLINE),
+                    waits.then_some(now),
+                    rev
+                ],
+            )
+            .await?;
+            targets.push((t.node_id, ActiveTarget { stage: Stage::Queued, env: t.env }));
+        }
+        let after = json!({"name": name, "language": request.script.language, "script_sha256": hex::encode(Sha256::digest(&request.script.content)),
+            "args": request.args.len(), "env": blank(&env), "user": request.user, "targets": total, "origin": request.origin});
+        inner.access.audit(&mut tx, who, "jobs.execution.run", &format!("execution/{id}"), None, Some(&after)).await?;
+        let data = json!({"execution_id": id, "name": name, "total": total, "origin": request.origin, "plugin": plugin});
+        emit(&mut tx, NewEvent { kind: "plenum.job.execution.started".into(), source: "/jobs".into(), subject: format!("execution/{id}"), data }).await?;
+        let row = tx.fetch_optional(&format!("SELECT {} FROM job_executions WHERE id = ?", sql::EXECUTION), params![&id]).await?;
+        let spec = row.map(|r| sql::spec(&r)).transpose()?.ok_or(JobsError::ShuttingDown)?;
+        // After the commit and before anything else of this task: a caller that goes away must not leave an accepted execution unknown to the hub.
+        let (hub, decisions) = (inner.hub.clone(), inner.decisions.clone());
+        tx.after_commit(move || {
+            for c in hub.register(Active::new(spec, targets, false)).into_cmds() {
+                let _ = decisions.send(c);
+            }
+        });
+        tx.commit().await?;
+        self.find(&id).await
+    }
+
+    async fn by_key(&self, owner: &str, request: &RunRequest, digest: &str) -> Result<Option<Execution>, JobsError> {
+        let Some(key) = &request.key else { return Ok(None) };
+        let sql = "SELECT id, request_digest FROM job_executions WHERE key_owner = ? AND idem_key = ?";
+        let Some(row) = self.inner.db.fetch_optional(sql, params![owner, key]).await? else { return Ok(None) };
+        let id = row.text("id")?;
+        if row.text("request_digest")? != digest {
+            return Err(JobsError::KeyConflict { key: key.clone(), execution: id });
+        }
+        self.find(&id).await.map(Some)
+    }
+
+    pub(crate) async fn find(&self, id: &str) -> Result<Execution, JobsError> {
+        sql::find_execution(&self.inner.db, id).await?.ok_or_else(|| JobsError::NotFound { what: "execution", id: id.to_owned() })
+    }
+
+    /// Executions, newest first.
+    pub async fn executions(&self, who: &Principal, q: &ExecutionQuery) -> Result<Page<Execution>, JobsError> {
+        let inner = &self.inner;
+        inner.access.require(who, Permission::JobsRead, &[]).await?;
+        let (mut sql, mut values) = (String::from(" WHERE 1 = 1"), Vec::<Value>::new());
+        let mut and = |text: &str, v: Vec<Value>| {
+            sql.push_str(" AND ");
+            sql.push_str(text);
+            values.extend(v);
+        };
+        if let Some(plugin) = Inner::own_only(who) {
+            and("plugin = ?", vec![plugin.into()]);
+        }
+        if let Some(s) = q.status {
+            and("status = ?", vec![s.as_str().into()]);
+        }
+        if let Some(o) = &q.origin {
+            and("origin = ?", vec![o.into()]);
+        }
+        if let Some(n) = &q.node_id {
+            and("id IN (SELECT execution_id FROM job_targets WHERE node_id = ?)", vec![n.into()]);
+        }
+        if let Some(s) = q.search.as_deref().filter(|s| !s.trim().is_empty()) {
+            let p = sql::like(s.trim());
+            let text = "(LOWER(name) LIKE ? ESCAPE '!' OR LOWER(created_by) LIKE ? ESCAPE '!' OR LOWER(COALESCE(origin, '')) LIKE ? ESCAPE '!')";
+            and(text, vec![p.clone().into(), p.clone().into(), p.into()]);
+        }
+        let count = inner.db.fetch_optional(&format!("SELECT COUNT(*) AS n FROM job_executions{sql}"), &values).await?;
+        let total = count.map(|r| r.int("n")).transpose()?.unwrap_or(0);
+        if let Some(c) = &q.cursor {
+            // Ids sort by time, so the last one of a page is its cursor.
+            sql.push_str(" AND id < ?");
+            values.push(c.into());
+        }
+        let limit = if q.limit == 0 { 50 } else { q.limit.min(500) };
+        values.push((limit + 1).into());
+        let rows = inner.db.fetch_all(&format!("SELECT {} FROM job_executions{sql} ORDER BY id DESC LIMIT ?", sql::EXECUTION), &values).await?;
+        let mut items = rows.iter().map(sql::execution).collect::<Result<Vec<_>, _>>()?;
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        sql::summaries(&inner.db, &mut items).await?;
+        let next_cursor = items.last().filter(|_| more).map(|e| e.id.clone());
+        Ok(Page { items, next_cursor, total: u64::try_from(total).unwrap_or(0) })
+    }
+
+    /// One execution.
+    pub async fn execution(&self, who: &Principal, id: &str) -> Result<Execution, JobsError> {
+        self.inner.visible(who, id).await
+    }
+
+    /// What came of its targets, in their order.
+    pub async fn results(&self, who: &Principal, id: &str, q: &ResultQuery) -> Result<Page<TargetResult>, JobsError> {
+        let inner = &self.inner;
+        inner.visible(who, id).await?;
+        let (mut sql, mut values) = (String::from(" WHERE execution_id = ?"), vec![Value::from(id)]);
+        if let Some(s) = q.status {
+            sql.push_str(" AND status = ?");
+            values.push(s.as_str().into());
+        }
+        if let Some(n) = &q.node_id {
+            sql.push_str(" AND node_id = ?");
+            values.push(n.into());
+        }
+        let count = inner.db.fetch_optional(&format!("SELECT COUNT(*) AS n FROM job_targets{sql}"), &values).await?;
+        let total = count.map(|r| r.int("n")).transpose()?.unwrap_or(0);
+        if let Some(c) = &q.cursor {
+            let after: i64 = c.parse().map_err(|_| JobsError::invalid("jobs.bad_cursor", "cursor", "not a cursor of this list; start without one"))?;
+            sql.push_str(" AND ordinal > ?");
+            values.push(after.into());
+        }
+        let limit = if q.limit == 0 { 100 } else { q.limit.min(1000) };
+        values.push((limit + 1).into());
+        let rows = inner.db.fetch_all(&format!("SELECT {} FROM job_targets{sql} ORDER BY ordinal LIMIT ?", sql::TARGET), &values).await?;
+        let more = rows.len() > limit as usize;
+        let (mut items, mut last) = (Vec::new(), None);
+        for r in rows.iter().take(limit as usize) {
+            let mut t = sql::target(r)?;
+            if q.head_bytes > 0 {
+                sql::heads(&inner.db, id, &mut t, q.head_bytes.min(1024 * 1024)).await?;
+            }
+            last = Some(r.int("ordinal")?.to_string());
+            items.push(t);
+        }
+        Ok(Page { items, next_cursor: last.filter(|_| more), total: u64::try_from(total).unwrap_or(0) })
+    }
+
+    /// A piece of a target's output, at most 1 MiB.
+    pub async fn output(&self, who: &Principal, id: &str, node: &str, stream: OutputStream, offset: u64, limit: u32) -> Result<OutputPage, JobsError> {
+        let inner = &self.inner;
+        inner.visible(who, id).await?;
+        // Status before the bytes: what is final then has no more bytes than are read after.
+        let row = inner.db.fetch_optional(&format!("SELECT {} FROM job_targets WHERE execution_id = ? AND node_id = ?", sql::TARGET), params![id, node]).await?;
+        let row = row.ok_or_else(|| JobsError::NotFound { what: "target", id: node.to_owned() })?;
+        let t = sql::target(&row)?;
+        let stored = row.int(if stream == OutputStream::Stdout { "stored_stdout" } else { "stored_stderr" })?;
+        let limit = if limit == 0 { 64 * 1024 } else { limit.min(1024 * 1024) };
+        let data = sql::read_output(&inner.db, id, node, stream, offset, limit.into()).await?;
+        let next_offset = offset + data.len() as u64;
+        let end = t.status.is_final() && next_offset >= u64::try_from(stored).unwrap_or(0);
+        Ok(OutputPage { offset, data, next_offset, end, truncated_bytes: t.truncated_bytes })
+    }
+
+    /// Cancels what has not ended. Targets that no agent has end at once; of the others the agent kills the whole process tree, now or when it is back.
+    pub async fn cancel(&self, who: &Principal, id: &str) -> Result<Execution, JobsError> {
+        let inner = &self.inner;
+        inner.access.require(who, Permission::JobsRun, &[]).await?;
+        let e = inner.visible(who, id).await?;
+        if e.status.is_final() {
+            return Err(JobsError::AlreadyFinished(id.to_owned()));
+        }
+        if e.cancelled_by.is_none() {
+            let mut tx = inner.db.begin().await?;
+            let by = who.actor().to_string();
+            tx.execute("UPDATE job_executions SET cancelled_by = ? WHERE id = ? AND cancelled_by IS NULL", params![&by, id]).await?;
+            inner.access.audit(&mut tx, who, "jobs.execution.cancel", &format!("execution/{id}"), None, Some(&json!({"cancelled_by": by}))).await?;
+            let data = json!({"execution_id": id, "name": e.name, "origin": e.origin, "plugin": e.plugin, "cancelled_by": by});
+            emit(&mut tx, NewEvent { kind: "plenum.job.execution.cancelling".into(), source: "/jobs".into(), subject: format!("execution/{id}"), data }).await?;
+            tx.commit().await?;
+        }
+        let nodes = inner.hub.cancel(id);
+        inner.decide([Cmd::Close {
+            execution: id.to_owned(),
+            nodes,
+            status: TargetStatus::Cancelled,
+            code: "jobs.cancelled",
+            message: "cancelled before it started".to_owned(),
+        }]);
+        self.find(id).await
+    }
+
+    /// Waits until an execution has ended. For the platform's own parts, which have checked who asks.
+    pub async fn wait(&self, id: &str) -> Result<Execution, JobsError> {
+        let mut registrations = self.inner.hub.registrations();
+        loop {
+            registrations.mark_unchanged();
+            let watch = self.inner.hub.watch(id);
+            let e = self.find(id).await?;
+            if e.status.is_final() {
+                return Ok(e);
+            }
+            match watch {
+                Some((_, done)) => done.cancelled().await,
+                // Written and not yet registered, by the task that writes it: that is next.
+                None => {
+                    let _ = registrations.changed().await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Queries of the domain, for both databases.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use plenum_store::{Db, Row, StoreError, Value, now_ms, params};
+
+use crate::hub::{Active, ActiveTarget, Spec, Stage};
+use crate::model::*;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+fn word<T>(r: &Row, column: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+    let text = r.text(column)?;
+    parse(&text).ok_or_else(|| StoreError::Corrupt(format!("{column} {text}")))
+}
+
+fn decode<T: serde::de::DeserializeOwned>(r: &Row, column: &str) -> Result<T> {
+    serde_json::from_value(r.json(column)?).map_err(|e| StoreError::Corrupt(format!("column {column}: {e}")))
+}
+
+fn u32_of(r: &Row, column: &str) -> Result<u32> {
+    Ok(u32::try_from(r.int(column)?).unwrap_or(u32::MAX))
+}
+
+/// Names of an environment, whether its values are still there or not.
+fn names(r: &Row, column: &str) -> Result<Vec<String>> {
+    Ok(r.json(column)?.as_object().map(|o| o.keys().cloned().collect()).unwrap_or_default())
+}
+
+fn values(r: &Row, column: &str) -> Result<BTreeMap<String, String>> {
+    let json = r.json(column)?;
+    Ok(json.as_object().into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect())
+}
+
+pub(crate) const EXECUTION: &str = "id, name, status, language, script, args, env, os_user, cwd, timeout_s, wait_s, output_limit, concurrency, total, created_by,
+    plugin, origin, cancelled_by, created_at, started_at, finished_at, request_digest";
+
+pub(crate) fn execution(r: &Row) -> Result<Execution> {
+    let (created_at, finished_at) = (r.int("created_at")?, r.opt_int("finished_at")?);
+    Ok(Execution {
+        id: r.text("id")?,
+        name: r.text("name")?,
+        status: word(r, "status", ExecutionStatus::parse)?,
+        script: Script { language: word(r, "language", Language::parse)?, content: r.text("script")? },
+        args: decode(r, "args")?,
+        env: names(r, "env")?,
+        user: r.opt_text("os_user")?,
+        cwd: r.opt_text("cwd")?,
+        timeout_s: u32_of(r, "timeout_s")?,
+        wait_s: u32_of(r, "wait_s")?,
+        concurrency: u32_of(r, "concurrency")?,
+        output_limit: u64::try_from(r.int("output_limit")?).unwrap_or(0),
+        created_by: r.text("created_by")?,
+        plugin: r.opt_text("plugin")?,
+        created_at,
+        started_at: r.opt_int("started_at")?,
+        finished_at,
+        duration_ms: finished_at.map(|f| f - created_at),
+        origin: r.opt_text("origin")?,
+        cancelled_by: r.opt_text("cancelled_by")?,
+        summary: Summary::default(),
+    })
+}
+
+/// Fills in the summaries of some executions, in one query.
+pub(crate) async fn summaries(db: &Db, list: &mut [Execution]) -> Result<()> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let marks = vec!["?"; list.len()].join(", ");
+    let ids: Vec<Value> = list.iter().map(|e| Value::from(&e.id)).collect();
+    let sql = format!("SELECT execution_id, status, COUNT(*) AS n FROM job_targets WHERE execution_id IN ({marks}) GROUP BY execution_id, status");
+    let mut by_id: HashMap<String, Summary> = HashMap::new();
+    for r in db.fetch_all(&sql, &ids).await? {
+        by_id.entry(r.text("execution_id")?).or_default().add(word(&r, "status", TargetStatus::parse)?, u64::try_from(r.int("n")?).unwrap_or(0));
+    }
+    for e in list {
+        e.summary = by_id.remove(&e.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+pub(crate) async fn find_execution(db: &Db, id: &str) -> Result<Option<Execution>> {
+    let row = db.fetch_optional(&format!("SELECT {EXECUTION} FROM job_executions WHERE id = ?"), params![id]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut list = [execution(&row)?];
+    summaries(db, &mut list).await?;
+    Ok(list.into_iter().next())
+}
+
+pub(crate) const TARGET: &str = "node_id, node_name, ordinal, instances, env, status, waiting_for, waiting_since, sent_at, accepted_at, started_at, finished_at,
+    duration_ms, exit_code, signal, code, message, stdout_bytes, stderr_bytes, stored_stdout, stored_stderr, truncated_bytes, rev";
+
+pub(crate) fn target(r: &Row) -> Result<TargetResult> {
+    let status = word(r, "status", TargetStatus::parse)?;
+    let mut waiting_for = r.opt_text("waiting_for")?;
+    if status == TargetStatus::Pending && waiting_for.is_none() {
+        waiting_for = Some(match (r.opt_int("sent_at")?, r.opt_int("accepted_at")?) {
+            (None, _) => "its turn: the execution has reached the number of targets that it may run at once".to_owned(),
+            (_, None) => "its agent to accept it".to_owned(),
+            _ => "a free place on the node".to_owned(),
+        });
+    }
+    Ok(TargetResult {
+        node_id: r.text("node_id")?,
+        node_name: r.text("node_name")?,
+        instances: decode(r, "instances")?,
+        status,
+        waiting_for,
+        waiting_since: r.opt_int("waiting_since")?,
+        exit_code: r.opt_int("exit_code")?,
+        signal: r.opt_int("signal")?,
+        code: r.opt_text("code")?,
+        message: r.opt_text("message")?,
+        started_at: r.opt_int("started_at")?,
+        finished_at: r.opt_int("finished_at")?,
+        duration_ms: r.opt_int("duration_ms")?,
+        stdout: None,
+        stderr: None,
+        stdout_bytes: r.int("stdout_bytes")?.max(r.int("stored_stdout")?),
+        stderr_bytes: r.int("stderr_bytes")?.max(r.int("stored_stderr")?),
+        truncated_bytes: r.int("truncated_bytes")?,
+        env: names(r, "env")?,
+    })
+}
+
+/// The first bytes of both streams.
+pub(crate) async fn heads(db: &Db, id: &str, t: &mut TargetResult, bytes: u32) -> Result<()> {
+    for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+        let data = read_output(db, id, &t.node_id, stream, 0, u64::from(bytes)).await?;
+        let text = crate::plan::lossy(data.get(..crate::plan::whole_chars(&data)).unwrap_or_default());
+        match stream {
+            OutputStream::Stdout => t.stdout = Some(text),
+            OutputStream::Stderr => t.stderr = Some(text),
+        }
+    }
+    Ok(())
+}
+
+/// Up to `limit` bytes of a stream from `offset`.
+pub(crate) async fn read_output(db: &Db, id: &str, node: &str, stream: OutputStream, offset: u64, limit: u64) -> Result<Vec<u8>> {
+    let from = i64::try_from(offset).unwrap_or(i64::MAX);
+    let to = i64::try_from(offset.saturating_add(limit)).unwrap_or(i64::MAX);
+    let rows = db
+        .fetch_all(
+            "SELECT start_at, data FROM job_output WHERE execution_id = ? AND node_id = ? AND stream = ? AND start_at < ? AND start_at + LENGTH(data) > ? ORDER BY seq",
+            params![id, node, stream.as_str(), to, from],
+        )
+        .await?;
+    let mut out = Vec::new();
+    for r in rows {
+        let (start, data) = (r.int("start_at")?, r.blob("data")?);
+        let skip = usize::try_from(from - start).unwrap_or(0);
+        let end = usize::try_from(to - start).unwrap_or(0).min(data.len());
+        out.extend_from_slice(data.get(skip..end).unwrap_or_default());
+    }
+    Ok(out)
+}
+
+pub(crate) fn spec(r: &Row) -> Result<Spec> {
+    Ok(Spec {
+        id: r.text("id")?,
+        language: word(r, "language", Language::parse)?,
+        script: Bytes::from(r.text("script")?),
+        args: decode(r, "args")?,
+        env: values(r, "env")?,
+        user: r.opt_text("os_user")?.unwrap_or_default(),
+        cwd: r.opt_text("cwd")?.unwrap_or_default(),
+        timeout_s: u32_of(r, "timeout_s")?,
+        output_limit: u64::try_from(r.int("output_limit")?).unwrap_or(0),
+        concurrency: usize::try_from(r.int("concurrency")?).unwrap_or(0),
+        send_until: r.int("created_at")? + r.int("wait_s")? * 1000,
+    })
+}
+
+/// Everything that is unfinished.
+pub(crate) async fn active(db: &Db) -> Result<Vec<Active>> {
+    let mut out = Vec::new();
+    for r in db.fetch_all(&format!("SELECT {EXECUTION} FROM job_executions WHERE status = 'running' ORDER BY id"), &[]).await? {
+        let spec = spec(&r)?;
+        let cancelled = r.opt_text("cancelled_by")?.is_some();
+        let sql = "SELECT node_id, env, sent_at FROM job_targets WHERE execution_id = ? AND status IN ('pending', 'waiting', 'running') ORDER BY ordinal";
+        let mut targets = Vec::new();
+        for t in db.fetch_all(sql, params![&spec.id]).await? {
+            let stage = if t.opt_int("sent_at")?.is_some() { Stage::Sent } else { Stage::Queued };
+            targets.push((t.text("node_id")?, ActiveTarget { stage, env: values(&t, "env")? }));
+        }
+        out.push(Active::new(spec, targets, cancelled));
+    }
+    Ok(out)
+}
+
+pub(crate) const NODE: &str = "id, name, state, state_since, host_instance_id, address, agent_version, enrolled_at, last_seen_at";
+
+pub(crate) fn node_row(r: &Row) -> Result<Node> {
+    Ok(Node {
+        id: r.text("id")?,
+        name: r.text("name")?,
+        state: word(r, "state", NodeState::parse)?,
+        state_since: r.int("state_since")?,
+        host_instance_id: r.opt_text("host_instance_id")?,
+        address: r.opt_text("address")?,
+        agent_version: r.text("agent_version")?,
+        enrolled_at: r.int("enrolled_at")?,
+        last_seen_at: r.opt_int("last_seen_at")?,
+        running: 0,
+        load_1m: None,
+    })
+}
+
+pub(crate) async fn node(db: &Db, id: &str) -> Result<Option<Node>> {
+    db.fetch_optional(&format!("SELECT {NODE} FROM job_nodes WHERE id = ?"), params![id]).await?.map(|r| node_row(&r)).transpose()
+}
+
+/// Name and state of some nodes.
+pub(crate) async fn node_names(db: &Db, ids: &[String]) -> Result<HashMap<String, (String, NodeState)>> {
+    let mut out = HashMap::new();
+    for chunk in ids.chunks(500) {
+        let marks = vec!["?"; chunk.len()].join(", ");
+        let values: Vec<Value> = chunk.iter().map(Value::from).collect();
+        for r in db.fetch_all(&format!("SELECT id, name, state FROM job_nodes WHERE id IN ({marks})"), &values).await? {
+            out.insert(r.text("id")?, (r.text("name")?, word(&r, "state", NodeState::parse)?));
+        }
+    }
+    Ok(out)
+}
+
+pub(crate) async fn note_host(db: &Db, node: &str, host: &str, digest: &str) -> Result<()> {
+    db.execute("UPDATE job_nodes SET host_instance_id = ?, facts_digest = ? WHERE id = ?", params![host, digest, node]).await?;
+    Ok(())
+}
+
+pub(crate) async fn facts_digest(db: &Db, node: &str) -> Result<Option<String>> {
+    let row = db.fetch_optional("SELECT facts_digest FROM job_nodes WHERE id = ?", params![node]).await?;
+    Ok(row.map(|r| r.opt_text("facts_digest")).transpose()?.flatten())
+}
+
+pub(crate) async fn note_seen(db: &Db, seen: Vec<(String, i64)>) -> Result<()> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    let mut tx = db.begin().await?;
+    for (node, at) in seen {
+        tx.execute("UPDATE job_nodes SET last_seen_at = ? WHERE id = ?", params![at.min(now_ms()), node]).await?;
+    }
+    tx.commit().await
+}
+
+/// Escapes what LIKE would read as a pattern; used with `ESCAPE '!'`.
+pub(crate) fn like(text: &str) -> String {
+    format!("%{}%", text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_"))
+}
