@@ -6,8 +6,8 @@ use std::path::Path;
 
 use plenum_agent_protocol::HOST_SERVER_NAME;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SerialNumber,
 };
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
@@ -126,7 +126,11 @@ impl Ca {
     /// A certificate for `node`. Of the request only the key is taken: names and rights are the host's to give.
     pub fn issue(&self, csr_pem: &str, node: &str) -> Result<Issued, JobsError> {
         let csr = CertificateSigningRequestParams::from_pem(csr_pem).map_err(|e| {
-            JobsError::invalid("jobs.bad_csr", "/csr_pem", format!("the request for a certificate cannot be read ({e}); enrol with plenum-agent"))
+            JobsError::invalid(
+                "jobs.bad_csr",
+                "/csr_pem",
+                format!("the request for a certificate cannot be read ({e}); enrol with plenum-agent"),
+            )
         })?;
         let mut p = params(node, AGENT_DAYS)?;
         p.key_usages = vec![KeyUsagePurpose::DigitalSignature];

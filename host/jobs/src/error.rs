@@ -1,7 +1,7 @@
 //! What jobs refuse or fail at.
 
 use plenum_access::AccessError;
-use plenum_cmdb::CmdbError;
+
 use plenum_store::StoreError;
 
 /// An error of the job service.
@@ -11,8 +11,13 @@ pub enum JobsError {
     #[error(transparent)]
     Access(#[from] AccessError),
     /// The CMDB could not resolve the targets.
-    #[error(transparent)]
-    Cmdb(#[from] CmdbError),
+    #[error("{message}")]
+    Cmdb {
+        /// The CMDB's own code.
+        code: &'static str,
+        /// The CMDB's own words.
+        message: String,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -75,9 +80,9 @@ impl JobsError {
     /// Stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            JobsError::Access(AccessError::Denied(_)) => "access.denied",
-            JobsError::Access(AccessError::Store(_)) | JobsError::Store(_) => "jobs.database",
-            JobsError::Cmdb(e) => e.code(),
+            JobsError::Access(e) => e.code(),
+            JobsError::Store(_) => "jobs.database",
+            JobsError::Cmdb { code, .. } => code,
             JobsError::NotFound { what: "node", .. } => "jobs.unknown_node",
             JobsError::NotFound { .. } => "jobs.unknown_execution",
             JobsError::Invalid { code, .. } => code,

@@ -58,7 +58,13 @@ impl Jobs {
         let resolved = inner.resolve(who, &request.targets).await?;
         if resolved.targets.is_empty() {
             let why = match resolved.unreachable.first() {
-                Some(u) => format!("{} instances match, and none can be reached: {} {}: {}", resolved.unreachable.len(), u.instance.model, u.label, u.reason),
+                Some(u) => format!(
+                    "{} instances match, and none can be reached: {} {}: {}",
+                    resolved.unreachable.len(),
+                    u.instance.model,
+                    u.label,
+                    u.reason
+                ),
                 None => "nothing matches; widen the filter, or name instances or nodes".to_owned(),
             };
             return Err(JobsError::NoTargets(why));
@@ -134,7 +140,11 @@ impl Jobs {
             "args": request.args.len(), "env": blank(&env), "user": request.user, "targets": total, "origin": request.origin});
         inner.access.audit(&mut tx, who, "jobs.execution.run", &format!("execution/{id}"), None, Some(&after)).await?;
         let data = json!({"execution_id": id, "name": name, "total": total, "origin": request.origin, "plugin": plugin});
-        emit(&mut tx, NewEvent { kind: "plenum.job.execution.started".into(), source: "/jobs".into(), subject: format!("execution/{id}"), data }).await?;
+        emit(
+            &mut tx,
+            NewEvent { kind: "plenum.job.execution.started".into(), source: "/jobs".into(), subject: format!("execution/{id}"), data },
+        )
+        .await?;
         let row = tx.fetch_optional(&format!("SELECT {} FROM job_executions WHERE id = ?", sql::EXECUTION), params![&id]).await?;
         let spec = row.map(|r| sql::spec(&r)).transpose()?.ok_or(JobsError::ShuttingDown)?;
         // After the commit and before anything else of this task: a caller that goes away must not leave an accepted execution unknown to the hub.
@@ -187,7 +197,8 @@ impl Jobs {
         }
         if let Some(s) = q.search.as_deref().filter(|s| !s.trim().is_empty()) {
             let p = sql::like(s.trim());
-            let text = "(LOWER(name) LIKE ? ESCAPE '!' OR LOWER(created_by) LIKE ? ESCAPE '!' OR LOWER(COALESCE(origin, '')) LIKE ? ESCAPE '!')";
+            let text =
+                "(LOWER(name) LIKE ? ESCAPE '!' OR LOWER(created_by) LIKE ? ESCAPE '!' OR LOWER(COALESCE(origin, '')) LIKE ? ESCAPE '!')";
             and(text, vec![p.clone().into(), p.clone().into(), p.into()]);
         }
         let count = inner.db.fetch_optional(&format!("SELECT COUNT(*) AS n FROM job_executions{sql}"), &values).await?;
@@ -199,7 +210,8 @@ impl Jobs {
         }
         let limit = if q.limit == 0 { 50 } else { q.limit.min(500) };
         values.push((limit + 1).into());
-        let rows = inner.db.fetch_all(&format!("SELECT {} FROM job_executions{sql} ORDER BY id DESC LIMIT ?", sql::EXECUTION), &values).await?;
+        let rows =
+            inner.db.fetch_all(&format!("SELECT {} FROM job_executions{sql} ORDER BY id DESC LIMIT ?", sql::EXECUTION), &values).await?;
         let mut items = rows.iter().map(sql::execution).collect::<Result<Vec<_>, _>>()?;
         let more = items.len() > limit as usize;
         items.truncate(limit as usize);
@@ -229,7 +241,8 @@ impl Jobs {
         let count = inner.db.fetch_optional(&format!("SELECT COUNT(*) AS n FROM job_targets{sql}"), &values).await?;
         let total = count.map(|r| r.int("n")).transpose()?.unwrap_or(0);
         if let Some(c) = &q.cursor {
-            let after: i64 = c.parse().map_err(|_| JobsError::invalid("jobs.bad_cursor", "cursor", "not a cursor of this list; start without one"))?;
+            let after: i64 =
+                c.parse().map_err(|_| JobsError::invalid("jobs.bad_cursor", "cursor", "not a cursor of this list; start without one"))?;
             sql.push_str(" AND ordinal > ?");
             values.push(after.into());
         }
@@ -250,11 +263,22 @@ impl Jobs {
     }
 
     /// A piece of a target's output, at most 1 MiB.
-    pub async fn output(&self, who: &Principal, id: &str, node: &str, stream: OutputStream, offset: u64, limit: u32) -> Result<OutputPage, JobsError> {
+    pub async fn output(
+        &self,
+        who: &Principal,
+        id: &str,
+        node: &str,
+        stream: OutputStream,
+        offset: u64,
+        limit: u32,
+    ) -> Result<OutputPage, JobsError> {
         let inner = &self.inner;
         inner.visible(who, id).await?;
         // Status before the bytes: what is final then has no more bytes than are read after.
-        let row = inner.db.fetch_optional(&format!("SELECT {} FROM job_targets WHERE execution_id = ? AND node_id = ?", sql::TARGET), params![id, node]).await?;
+        let row = inner
+            .db
+            .fetch_optional(&format!("SELECT {} FROM job_targets WHERE execution_id = ? AND node_id = ?", sql::TARGET), params![id, node])
+            .await?;
         let row = row.ok_or_else(|| JobsError::NotFound { what: "target", id: node.to_owned() })?;
         let t = sql::target(&row)?;
         let stored = row.int(if stream == OutputStream::Stdout { "stored_stdout" } else { "stored_stderr" })?;
@@ -277,9 +301,21 @@ impl Jobs {
             let mut tx = inner.db.begin().await?;
             let by = who.actor().to_string();
             tx.execute("UPDATE job_executions SET cancelled_by = ? WHERE id = ? AND cancelled_by IS NULL", params![&by, id]).await?;
-            inner.access.audit(&mut tx, who, "jobs.execution.cancel", &format!("execution/{id}"), None, Some(&json!({"cancelled_by": by}))).await?;
+            inner
+                .access
+                .audit(&mut tx, who, "jobs.execution.cancel", &format!("execution/{id}"), None, Some(&json!({"cancelled_by": by})))
+                .await?;
             let data = json!({"execution_id": id, "name": e.name, "origin": e.origin, "plugin": e.plugin, "cancelled_by": by});
-            emit(&mut tx, NewEvent { kind: "plenum.job.execution.cancelling".into(), source: "/jobs".into(), subject: format!("execution/{id}"), data }).await?;
+            emit(
+                &mut tx,
+                NewEvent {
+                    kind: "plenum.job.execution.cancelling".into(),
+                    source: "/jobs".into(),
+                    subject: format!("execution/{id}"),
+                    data,
+                },
+            )
+            .await?;
             tx.commit().await?;
         }
         let nodes = inner.hub.cancel(id);

@@ -119,7 +119,21 @@ impl Jobs {
         let (states, states_rx) = mpsc::unbounded_channel();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let writer = Writer::new(db.clone(), hub.clone(), revs.clone(), states.clone());
-        let inner = Arc::new(Inner { db, access, inventory, config, ca, hub, reports, decisions, states, facts: Mutex::default(), revs, stop, tasks });
+        let inner = Arc::new(Inner {
+            db,
+            access,
+            inventory,
+            config,
+            ca,
+            hub,
+            reports,
+            decisions,
+            states,
+            facts: Mutex::default(),
+            revs,
+            stop,
+            tasks,
+        });
         inner.recover().await?;
         inner.tasks.spawn(writer.run(reports_rx, decisions_rx, inner.stop.clone()));
         inner.tasks.spawn(inner.clone().sweep());

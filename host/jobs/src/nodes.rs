@@ -37,7 +37,10 @@ impl Jobs {
             params![&id, hash(&secret), who.actor().to_string(), now, expires_at],
         )
         .await?;
-        inner.access.audit(&mut tx, who, "nodes.token.create", &format!("enrolment-token/{id}"), None, Some(&json!({"expires_at": expires_at}))).await?;
+        inner
+            .access
+            .audit(&mut tx, who, "nodes.token.create", &format!("enrolment-token/{id}"), None, Some(&json!({"expires_at": expires_at})))
+            .await?;
         tx.commit().await?;
         let token = EnrolmentToken { secret, ca_sha256: inner.ca.fingerprint() }.to_string();
         Ok(NewToken { id, token, expires_at })
@@ -54,7 +57,10 @@ impl Jobs {
         inner.access.require(who, Permission::NodesManage, &[]).await?;
         let rows = inner
             .db
-            .fetch_all("SELECT id, created_by, created_at, expires_at, used_at, node_id FROM job_enrolment_tokens ORDER BY id DESC LIMIT 200", &[])
+            .fetch_all(
+                "SELECT id, created_by, created_at, expires_at, used_at, node_id FROM job_enrolment_tokens ORDER BY id DESC LIMIT 200",
+                &[],
+            )
             .await?;
         let token = |r: &plenum_store::Row| {
             Ok(TokenInfo {
@@ -134,7 +140,8 @@ impl Jobs {
         let (before, after) = (json!({"name": node.name}), json!({"name": name}));
         inner.access.audit(&mut tx, who, "nodes.node.rename", &format!("node/{id}"), Some(&before), Some(&after)).await?;
         let data = json!({"node_id": id, "name": name});
-        emit(&mut tx, NewEvent { kind: "plenum.node.renamed".into(), source: "/nodes".into(), subject: format!("node/{id}"), data }).await?;
+        emit(&mut tx, NewEvent { kind: "plenum.node.renamed".into(), source: "/nodes".into(), subject: format!("node/{id}"), data })
+            .await?;
         tx.commit().await?;
         inner.find_node(id).await
     }
@@ -152,7 +159,8 @@ impl Jobs {
             let (before, after) = (json!({"state": node.state}), json!({"state": "revoked"}));
             inner.access.audit(&mut tx, who, "nodes.node.revoke", &format!("node/{id}"), Some(&before), Some(&after)).await?;
             let data = json!({"node_id": id, "name": node.name, "host_instance_id": node.host_instance_id});
-            emit(&mut tx, NewEvent { kind: "plenum.node.revoked".into(), source: "/nodes".into(), subject: format!("node/{id}"), data }).await?;
+            emit(&mut tx, NewEvent { kind: "plenum.node.revoked".into(), source: "/nodes".into(), subject: format!("node/{id}"), data })
+                .await?;
             tx.commit().await?;
         }
         inner.hub.kill(id, revoked());
@@ -220,7 +228,10 @@ impl Inner {
         let now = now_ms();
         // One statement decides who of several uses the token; the others wait for it and then see it used.
         let taken = tx
-            .execute("UPDATE job_enrolment_tokens SET used_at = ? WHERE hash = ? AND used_at IS NULL AND expires_at > ?", params![now, hash(&r.token), now])
+            .execute(
+                "UPDATE job_enrolment_tokens SET used_at = ? WHERE hash = ? AND used_at IS NULL AND expires_at > ?",
+                params![now, hash(&r.token), now],
+            )
             .await?;
         if taken == 0 {
             tx.rollback().await?;
@@ -235,7 +246,11 @@ impl Inner {
         let issued = self.ca.issue(&r.csr_pem, &node)?;
         if again {
             tx.execute("UPDATE job_certificates SET revoked_at = ? WHERE node_id = ? AND revoked_at IS NULL", params![now, &node]).await?;
-            tx.execute("UPDATE job_nodes SET hostname = ?, agent_version = ?, enrolled_at = ? WHERE id = ?", params![&hostname, &version, now, &node]).await?;
+            tx.execute(
+                "UPDATE job_nodes SET hostname = ?, agent_version = ?, enrolled_at = ? WHERE id = ?",
+                params![&hostname, &version, now, &node],
+            )
+            .await?;
         } else {
             let name = if hostname.is_empty() { node.clone() } else { hostname.clone() };
             tx.execute(
@@ -247,9 +262,12 @@ impl Inner {
         self.keep_certificate(&mut tx, &node, &issued).await?;
         tx.execute("UPDATE job_enrolment_tokens SET node_id = ? WHERE hash = ?", params![&node, hash(&r.token)]).await?;
         let after = json!({"hostname": hostname, "agent_version": version, "again": again, "certificate": issued.serial});
-        self.access.audit(&mut tx, &Principal::System("enrolment"), "nodes.node.enrol", &format!("node/{node}"), None, Some(&after)).await?;
+        self.access
+            .audit(&mut tx, &Principal::System("enrolment"), "nodes.node.enrol", &format!("node/{node}"), None, Some(&after))
+            .await?;
         let data = json!({"node_id": node, "name": hostname, "again": again});
-        emit(&mut tx, NewEvent { kind: "plenum.node.enrolled".into(), source: "/nodes".into(), subject: format!("node/{node}"), data }).await?;
+        emit(&mut tx, NewEvent { kind: "plenum.node.enrolled".into(), source: "/nodes".into(), subject: format!("node/{node}"), data })
+            .await?;
         tx.commit().await?;
         Ok(v1::EnrolResponse { node_id: node, certificate_pem: issued.pem, ca_pem: self.ca.pem().to_owned() })
     }

@@ -88,7 +88,10 @@ pub fn limits(r: &RunRequest) -> Result<Limits, JobsError> {
         return Err(JobsError::invalid(
             "jobs.too_long",
             "/env",
-            format!("arguments and environment are {} bytes together, and {MAX_ENV_ARGS} is the most; put large data into the script", size + own),
+            format!(
+                "arguments and environment are {} bytes together, and {MAX_ENV_ARGS} is the most; put large data into the script",
+                size + own
+            ),
         ));
     }
     for (field, value) in [("/user", &r.user), ("/origin", &r.origin)] {
@@ -119,7 +122,11 @@ pub fn limits(r: &RunRequest) -> Result<Limits, JobsError> {
 
 /// More targets than one execution takes.
 pub fn too_many(n: usize) -> JobsError {
-    JobsError::invalid("jobs.too_many_targets", "/targets", format!("{n} targets, and {MAX_TARGETS} is the most; narrow the filter or split the run"))
+    JobsError::invalid(
+        "jobs.too_many_targets",
+        "/targets",
+        format!("{n} targets, and {MAX_TARGETS} is the most; narrow the filter or split the run"),
+    )
 }
 
 impl Summary {

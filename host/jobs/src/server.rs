@@ -91,15 +91,25 @@ impl Agent for Service {
 type Outgoing = mpsc::Sender<Result<v1::HostMessage, Status>>;
 
 impl Inner {
-    async fn serve_agent(self: Arc<Self>, peer: PeerIdentity, address: String, mut messages: Streaming<v1::AgentMessage>, tx: Outgoing) -> Result<(), Status> {
-        let first = tokio::time::timeout(HELLO_WITHIN, messages.message()).await.map_err(|_| Status::deadline_exceeded("no Hello within 10 s"))??;
+    async fn serve_agent(
+        self: Arc<Self>,
+        peer: PeerIdentity,
+        address: String,
+        mut messages: Streaming<v1::AgentMessage>,
+        tx: Outgoing,
+    ) -> Result<(), Status> {
+        let first = tokio::time::timeout(HELLO_WITHIN, messages.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no Hello within 10 s"))??;
         let Some(agent_message::Body::Hello(hello)) = first.and_then(|m| m.body) else {
             return Err(Status::failed_precondition("the first message of a connection must be Hello"));
         };
         let node = peer.node.clone();
         if hello.node_id != node {
             tracing::warn!(node, claimed = hello.node_id, "an agent claims another node's id than its certificate's; refused");
-            return Err(Status::permission_denied("the node id in Hello is not the one in the certificate; remove the agent's state and enrol again"));
+            return Err(Status::permission_denied(
+                "the node id in Hello is not the one in the certificate; remove the agent's state and enrol again",
+            ));
         }
         let conn = self.hub.connect(&node);
         // Looked at again: a revocation between the handshake and this line has found no connection to end.
@@ -118,7 +128,14 @@ impl Inner {
         result
     }
 
-    async fn serve_connection(&self, node: &str, conn: &Conn, online: Cmd, messages: Streaming<v1::AgentMessage>, tx: &Outgoing) -> Result<(), Status> {
+    async fn serve_connection(
+        &self,
+        node: &str,
+        conn: &Conn,
+        online: Cmd,
+        messages: Streaming<v1::AgentMessage>,
+        tx: &Outgoing,
+    ) -> Result<(), Status> {
         let seconds = |d: Duration| u32::try_from(d.as_secs().max(1)).unwrap_or(u32::MAX);
         let welcome = v1::Welcome {
             heartbeat_s: seconds(self.config.heartbeat),
@@ -133,7 +150,9 @@ impl Inner {
         let sender = async {
             loop {
                 let body = match conn.outbox.next().await {
-                    Out::Ack { execution, up_to, finished } => host_message::Body::Ack(v1::Ack { execution_id: execution, up_to_seq: up_to, finished }),
+                    Out::Ack { execution, up_to, finished } => {
+                        host_message::Body::Ack(v1::Ack { execution_id: execution, up_to_seq: up_to, finished })
+                    }
                     Out::Cancel(execution_id) => host_message::Body::Cancel(v1::Cancel { execution_id }),
                     Out::Collect => host_message::Body::CollectFacts(v1::CollectFacts {}),
                     Out::Run(id) => match self.hub.run_message(&id, node) {
@@ -210,7 +229,9 @@ impl Jobs {
             .client_ca_root(Certificate::from_pem(self.inner.ca.pem()))
             .client_auth_optional(true)
             .timeout(Duration::from_secs(10));
-        let service = AgentServer::new(Service { inner: self.inner.clone() }).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+        let service = AgentServer::new(Service { inner: self.inner.clone() })
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
         let hub = self.inner.hub.clone();
         let stop = async move {
             shutdown.cancelled().await;

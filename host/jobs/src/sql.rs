@@ -33,7 +33,8 @@ fn values(r: &Row, column: &str) -> Result<BTreeMap<String, String>> {
     Ok(json.as_object().into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect())
 }
 
-pub(crate) const EXECUTION: &str = "id, name, status, language, script, args, env, os_user, cwd, timeout_s, wait_s, output_limit, concurrency, total, created_by,
+pub(crate) const EXECUTION: &str =
+    "id, name, status, language, script, args, env, os_user, cwd, timeout_s, wait_s, output_limit, concurrency, total, created_by,
     plugin, origin, cancelled_by, created_at, started_at, finished_at, request_digest";
 
 pub(crate) fn execution(r: &Row) -> Result<Execution> {
@@ -70,10 +71,15 @@ pub(crate) async fn summaries(db: &Db, list: &mut [Execution]) -> Result<()> {
     }
     let marks = vec!["?"; list.len()].join(", ");
     let ids: Vec<Value> = list.iter().map(|e| Value::from(&e.id)).collect();
-    let sql = format!("SELECT execution_id, status, COUNT(*) AS n FROM job_targets WHERE execution_id IN ({marks}) GROUP BY execution_id, status");
+    let sql = format!(
+        "SELECT execution_id, status, COUNT(*) AS n FROM job_targets WHERE execution_id IN ({marks}) GROUP BY execution_id, status"
+    );
     let mut by_id: HashMap<String, Summary> = HashMap::new();
     for r in db.fetch_all(&sql, &ids).await? {
-        by_id.entry(r.text("execution_id")?).or_default().add(word(&r, "status", TargetStatus::parse)?, u64::try_from(r.int("n")?).unwrap_or(0));
+        by_id
+            .entry(r.text("execution_id")?)
+            .or_default()
+            .add(word(&r, "status", TargetStatus::parse)?, u64::try_from(r.int("n")?).unwrap_or(0));
     }
     for e in list {
         e.summary = by_id.remove(&e.id).unwrap_or_default();
@@ -89,7 +95,8 @@ pub(crate) async fn find_execution(db: &Db, id: &str) -> Result<Option<Execution
     Ok(list.into_iter().next())
 }
 
-pub(crate) const TARGET: &str = "node_id, node_name, ordinal, instances, env, status, waiting_for, waiting_since, sent_at, accepted_at, started_at, finished_at,
+pub(crate) const TARGET: &str =
+    "node_id, node_name, ordinal, instances, env, status, waiting_for, waiting_since, sent_at, accepted_at, started_at, finished_at,
     duration_ms, exit_code, signal, code, message, stdout_bytes, stderr_bytes, stored_stdout, stored_stderr, truncated_bytes, rev";
 
 pub(crate) fn target(r: &Row) -> Result<TargetResult> {

@@ -43,7 +43,8 @@ impl Inner {
         let mut order: Vec<String> = Vec::new();
         let mut by_node: HashMap<String, (Vec<InstanceRef>, BTreeMap<String, String>)> = HashMap::new();
         let mut unreachable = Vec::new();
-        let without = |f: &Found, reason: &str| Unreachable { instance: f.instance.clone(), label: f.label.clone(), reason: reason.to_owned() };
+        let without =
+            |f: &Found, reason: &str| Unreachable { instance: f.instance.clone(), label: f.label.clone(), reason: reason.to_owned() };
         for n in &targets.nodes {
             if by_node.insert(n.node_id.clone(), (Vec::new(), n.env.clone())).is_some() {
                 return Err(JobsError::invalid(

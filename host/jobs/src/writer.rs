@@ -133,7 +133,9 @@ impl Writer {
             let mut bytes = first.size();
             let mut batch = vec![first];
             while batch.len() < BATCH && bytes < BATCH_BYTES {
-                let Some(next) = self.pending.pop_front().or_else(|| internal.try_recv().ok()).or_else(|| rx.try_recv().ok()) else { break };
+                let Some(next) = self.pending.pop_front().or_else(|| internal.try_recv().ok()).or_else(|| rx.try_recv().ok()) else {
+                    break;
+                };
                 bytes += next.size();
                 batch.push(next);
             }
@@ -208,7 +210,9 @@ impl Writer {
         let mut after = After::default();
         for cmd in batch {
             match cmd {
-                Cmd::Report { node, execution, report, outbox } => self.report(&mut tx, &mut after, node, execution, report, outbox).await?,
+                Cmd::Report { node, execution, report, outbox } => {
+                    self.report(&mut tx, &mut after, node, execution, report, outbox).await?
+                }
                 Cmd::Sent { execution, nodes } => self.sent(&mut tx, &mut after, execution, nodes).await?,
                 Cmd::Park { execution, nodes } => self.park(&mut tx, &mut after, execution, nodes).await?,
                 Cmd::Close { execution, nodes, status, code, message } => {
@@ -380,7 +384,15 @@ impl Writer {
         Ok(())
     }
 
-    async fn finished(&mut self, tx: &mut Tx, after: &mut After, execution: &str, node: &str, mut t: Target, f: &v1::Finished) -> Result<(), StoreError> {
+    async fn finished(
+        &mut self,
+        tx: &mut Tx,
+        after: &mut After,
+        execution: &str,
+        node: &str,
+        mut t: Target,
+        f: &v1::Finished,
+    ) -> Result<(), StoreError> {
         use v1::FinishStatus as F;
         let status = match f.status() {
             F::Succeeded => TargetStatus::Succeeded,
@@ -397,7 +409,9 @@ impl Writer {
         if f.last_seq > t.last_seq {
             message = format!("{message} (some output is missing)").trim().to_owned();
         }
-        let code = Some(clean(&f.error_code)).filter(|c| !c.is_empty()).or_else(|| (status == TargetStatus::Lost).then(|| "agent.interrupted".to_owned()));
+        let code = Some(clean(&f.error_code))
+            .filter(|c| !c.is_empty())
+            .or_else(|| (status == TargetStatus::Lost).then(|| "agent.interrupted".to_owned()));
         // The agent counts what it dropped, the host what it dropped of the rest.
         t.dropped = t.dropped.max(f.truncated_bytes);
         let now = now_ms();
@@ -479,7 +493,8 @@ impl Writer {
             map.insert("origin".into(), e.origin.clone().into());
             map.insert("plugin".into(), e.plugin.clone().into());
         }
-        let event = NewEvent { kind: "plenum.job.target.finished".into(), source: "/jobs".into(), subject: format!("execution/{execution}"), data };
+        let event =
+            NewEvent { kind: "plenum.job.target.finished".into(), source: "/jobs".into(), subject: format!("execution/{execution}"), data };
         emit(tx, event).await?;
         after.touched.insert(execution.to_owned());
         after.ended.entry(execution.to_owned()).or_default().push(node.to_owned());
@@ -496,7 +511,9 @@ impl Writer {
                 continue;
             }
             let mut summary = Summary::default();
-            for r in tx.fetch_all("SELECT status, COUNT(*) AS n FROM job_targets WHERE execution_id = ? GROUP BY status", params![&id]).await? {
+            for r in
+                tx.fetch_all("SELECT status, COUNT(*) AS n FROM job_targets WHERE execution_id = ? GROUP BY status", params![&id]).await?
+            {
                 if let Some(s) = TargetStatus::parse(&r.text("status")?) {
                     summary.add(s, u64::try_from(r.int("n")?).unwrap_or(0));
                 }
@@ -516,14 +533,27 @@ impl Writer {
             for r in tx.fetch_all("SELECT node_id, env FROM job_targets WHERE execution_id = ?", params![&id]).await? {
                 let own = r.json("env")?;
                 if own.as_object().is_some_and(|o| o.values().any(|v| !v.is_null())) {
-                    tx.execute("UPDATE job_targets SET env = ? WHERE execution_id = ? AND node_id = ?", params![blank(&own), &id, r.text("node_id")?]).await?;
+                    tx.execute(
+                        "UPDATE job_targets SET env = ? WHERE execution_id = ? AND node_id = ?",
+                        params![blank(&own), &id, r.text("node_id")?],
+                    )
+                    .await?;
                 }
             }
             if !e.over {
                 e.over = true;
                 let data = json!({"execution_id": id, "name": e.name, "status": status, "summary": summary, "origin": e.origin, "plugin": e.plugin,
                     "duration_ms": now - e.created_at});
-                emit(tx, NewEvent { kind: "plenum.job.execution.finished".into(), source: "/jobs".into(), subject: format!("execution/{id}"), data }).await?;
+                emit(
+                    tx,
+                    NewEvent {
+                        kind: "plenum.job.execution.finished".into(),
+                        source: "/jobs".into(),
+                        subject: format!("execution/{id}"),
+                        data,
+                    },
+                )
+                .await?;
             }
             after.finished.push(id);
         }
@@ -640,7 +670,9 @@ pub(crate) const OFFLINE: &str = "its agent to connect";
 
 /// Names without values.
 pub(crate) fn blank(env: &serde_json::Value) -> serde_json::Value {
-    env.as_object().map(|o| o.keys().map(|k| (k.clone(), serde_json::Value::Null)).collect::<serde_json::Map<_, _>>().into()).unwrap_or_else(|| json!({}))
+    env.as_object()
+        .map(|o| o.keys().map(|k| (k.clone(), serde_json::Value::Null)).collect::<serde_json::Map<_, _>>().into())
+        .unwrap_or_else(|| json!({}))
 }
 
 impl Cmd {
