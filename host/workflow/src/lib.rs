@@ -5,9 +5,12 @@
 //! events and audit in one transaction for each step. So what was accepted is finished or reported, whatever dies between.
 
 pub mod action;
+pub mod dsl;
 pub mod error;
 pub mod expr;
+pub mod interp;
 pub mod model;
+pub mod yaml;
 
 pub use action::{ActionContext, ActionError, ActionHost, ActionInfo, WaitReporter, Waiting};
 pub use error::{Problem, WorkflowError};

@@ -1,0 +1,245 @@
+//! The interpreter: (state, event) → state. No I/O, no clock, no chance of its own.
+//!
+//! What the world has to do is read off the state: [`State::calls`] and [`State::next_timer`]. So nothing is lost between a
+//! decision and its execution: whatever the stored state asks for is asked for again after a restart, with the same key.
+
+mod data;
+mod step;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::dsl::{Then, Workflow};
+use crate::expr::Jq;
+use crate::model::{RunStatus, Task};
+
+/// Most task executions of one run. An endless loop ends here.
+pub const MAX_STEPS: u64 = 100_000;
+/// Most transitions in one step of the engine; then the state is stored and the next step begins.
+const BATCH: usize = 500;
+/// Most frames at a time: forks within forks.
+const MAX_FRAMES: usize = 5_000;
+const MAX_DEPTH: usize = 128;
+/// Largest output of a task, input and output of a run.
+pub const MAX_VALUE: usize = 1 << 20;
+/// Largest `$context`.
+pub const MAX_CONTEXT: usize = 4 << 20;
+
+/// What stays the same during a run.
+#[derive(Debug, Clone)]
+pub struct RunInfo {
+    /// The run's id.
+    pub id: String,
+    /// What it was started with.
+    pub input: Value,
+    /// When.
+    pub started_at: i64,
+}
+
+/// All that a step needs besides the state.
+#[derive(Debug, Clone, Copy)]
+pub struct World<'a> {
+    /// The definition.
+    pub workflow: &'a Workflow,
+    /// Evaluates expressions.
+    pub jq: &'a Jq,
+    /// The run.
+    pub run: &'a RunInfo,
+    /// Milliseconds since the Unix epoch.
+    pub now: i64,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The run begins.
+    Start,
+    /// Time has passed, or the step before was cut short.
+    Tick,
+    /// A call has ended.
+    Result {
+        /// Its key.
+        key: String,
+        /// Its output, or a Serverless Workflow error.
+        result: Result<Value, Value>,
+    },
+    /// Somebody wants the run to end.
+    Cancel {
+        /// Why, in words.
+        why: String,
+    },
+    /// The engine cannot go on with the run.
+    Kill(Value),
+}
+
+/// A call that the state asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// Idempotency key.
+    pub key: String,
+    /// The task's id.
+    pub id: u64,
+    /// The task's path.
+    pub path: String,
+    /// Attempt of the task.
+    pub attempt: u32,
+    /// Action.
+    pub action: String,
+    /// Input.
+    pub input: Value,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Outcome {
+    /// Succeeded, failed or cancelled.
+    pub status: RunStatus,
+    /// The output, when it succeeded.
+    pub output: Value,
+    /// The error, when it failed.
+    pub error: Option<Value>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+pub struct State {
+    /// `$context`.
+    #[serde(default)]
+    context: Value,
+    frames: BTreeMap<u64, Frame>,
+    next_id: u64,
+    steps: u64,
+    /// Of the run as a whole.
+    deadline: Option<i64>,
+    /// What was left when the step was cut short.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    ops: VecDeque<Op>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// One task, or one list of tasks, that has begun and not ended.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+struct Frame {
+    parent: Option<u64>,
+    /// Of the task, or of the list.
+    pointer: String,
+    path: String,
+    /// Which branch of the fork it is.
+    #[serde(default)]
+    slot: usize,
+    /// Before `input.from`.
+    raw: Value,
+    /// After it.
+    #[serde(default)]
+    input: Value,
+    /// Variables that its tasks see: of `for` and `catch`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    vars: Map<String, Value>,
+    attempt: u32,
+    started_at: i64,
+    /// When it times out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<i64>,
+    body: Body,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(tag = "is", rename_all = "snake_case")]
+enum Body {
+    /// A list of tasks, one after another.
+    List { at: usize },
+    /// A task that has just begun.
+    New,
+    /// `do`, or the call of a function: waits for its only child.
+    Block,
+    /// Waits for an action.
+    Call { key: String, action: String, args: Value },
+    /// Waits for time.
+    Wait { until: i64 },
+    /// In an iteration.
+    For { items: Vec<Value>, at: usize },
+    /// Waits for branches.
+    Fork { outputs: Vec<Option<Value>>, left: usize },
+    /// In an attempt, between attempts, or in the handler.
+    Try { phase: Phase, attempt: u32, since: i64 },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Phase {
+    Trying,
+    Pausing { until: i64, reason: String },
+    Handling,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Op {
+    /// Begins a task.
+    Enter { parent: u64, pointer: String, path: String, slot: usize, raw: Value },
+    /// A child of `to` has ended.
+    Leave { to: Option<u64>, slot: usize, output: Value, then: Then },
+    /// A child of `to` has failed.
+    Fault { to: Option<u64>, slot: usize, error: Value },
+    /// The next iteration of a loop, with the output of the last one.
+    Iterate { id: u64, current: Value },
+}
+
+/// What one step did.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Tasks that began, changed or ended, by id.
+    pub tasks: BTreeMap<u64, Task>,
+    /// The step was cut short: send [`Event::Tick`].
+    pub more: bool,
+}
+
+impl State {
+    /// Calls that are to be under way.
+    pub fn calls(&self) -> Vec<Call> {
+        self.frames
+            .iter()
+            .filter_map(|(id, f)| match &f.body {
+                Body::Call { key, action, args } => {
+                    Some(Call { key: key.clone(), id: *id, path: f.path.clone(), attempt: f.attempt, action: action.clone(), input: args.clone() })
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// When the state wants an [`Event::Tick`].
+    pub fn next_timer(&self) -> Option<i64> {
+        if !self.ops.is_empty() {
+            return Some(0);
+        }
+        let own = |f: &Frame| match &f.body {
+            Body::Wait { until } | Body::Try { phase: Phase::Pausing { until, .. }, .. } => Some(*until),
+            _ => None,
+        };
+        self.frames.values().flat_map(|f| [f.deadline, own(f)]).chain([self.deadline]).flatten().min()
+    }
+
+    /// What the run waits for, when nothing but time moves it on: the reason and until when.
+    pub fn sleeping(&self) -> Option<(String, i64)> {
+        if !self.ops.is_empty() || self.frames.values().any(|f| matches!(f.body, Body::Call { .. })) {
+            return None;
+        }
+        self.frames
+            .values()
+            .filter_map(|f| match &f.body {
+                Body::Wait { until } => Some((format!("time, in {}", f.pointer), *until)),
+                Body::Try { phase: Phase::Pausing { until, reason }, .. } => Some((reason.clone(), *until)),
+                _ => None,
+            })
+            .min_by_key(|(_, until)| *until)
+    }
+
+    /// Performs one event. The same state, world and event give the same result.
+    pub fn step(&mut self, world: World<'_>, event: Event) -> Step {
+        step::step(self, world, event)
+    }
+}
