@@ -13,7 +13,8 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use plenum_access::Access;
-use plenum_store::Db;
+use plenum_cmdb::Cmdb;
+use plenum_store::{Db, Events};
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
@@ -33,6 +34,10 @@ pub struct App {
     pub db: Db,
     /// Users, sessions, the one check.
     pub access: Access,
+    /// The outbox.
+    pub events: Events,
+    /// Models and instances.
+    pub cmdb: Cmdb,
     /// What the API says of the host itself.
     pub info: Arc<HostInfo>,
     /// Ends the streams when the host stops.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use plenum_access::Access;
 use plenum_api::{App, HostInfo};
-use plenum_store::{Db, Migration};
+use plenum_cmdb::Cmdb;
+use plenum_store::{Db, Documents, Events, Migration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,7 +25,7 @@ pub struct Store {
     pub access: Access,
 }
 
-const MIGRATIONS: &[&[Migration]] = &[plenum_access::MIGRATIONS];
+const MIGRATIONS: &[&[Migration]] = &[plenum_store::MIGRATIONS, plenum_access::MIGRATIONS, plenum_cmdb::MIGRATIONS];
 
 /// Opens the database and brings its schema up to date.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
@@ -42,6 +43,9 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let Store { db, access } = open_store(&config).await?;
 
+    let events = Events::new(db.clone());
+    let cmdb = Cmdb::new(db.clone(), Documents::new(db.clone()), access.clone()).await?;
+
     let http = bind(config.listen, "portal and API", "--listen").await?;
     let agents = bind(config.agent_listen, "agents", "--agent-listen").await?;
     let (http_addr, agent_addr) = (http.local_addr()?, agents.local_addr()?);
@@ -50,6 +54,8 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let app = App {
         db: db.clone(),
         access,
+        events,
+        cmdb,
         info: Arc::new(HostInfo { version: env!("CARGO_PKG_VERSION"), started, https: config.https, agent_address }),
         shutdown: shutdown.clone(),
     };

@@ -1,6 +1,8 @@
 //! One file a resource; each offers its own `router()`.
 
 pub mod access;
+pub mod cmdb;
+pub mod events;
 pub mod system;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -9,5 +11,5 @@ use crate::App;
 
 /// All routes below `/api/v1`.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(access::router()).merge(system::router())
+    OpenApiRouter::new().merge(access::router()).merge(cmdb::router()).merge(events::router()).merge(system::router())
 }
