@@ -1,0 +1,68 @@
+import { api, state } from './api.js';
+import { h, put, say } from './dom.js';
+import { t } from './i18n.js';
+import { editor } from './views-editor.js';
+import { inspection, inspections } from './views-inspections.js';
+import { report } from './views-report.js';
+import { template, templates } from './views-templates.js';
+
+const app = document.getElementById('app');
+let leave = null;
+let turn = 0;
+
+/** Shows a place: `inspections`, `inspections/new`, `inspections/<id>`, `inspections/<id>/edit`, `reports/<id>`, `templates`, `templates/<id>`. */
+export async function go(path, replaced) {
+  if (leave?.ask && !(await leave.ask())) return;
+  leave?.stop?.();
+  leave = null;
+  const mine = ++turn;
+  const parts = (path || '').split('/').filter(Boolean);
+  state.path = parts.join('/');
+  if (!replaced) state.bridge.setPath(state.path);
+  const main = h('main', { id: 'main', tabindex: -1 }, h('p', { class: 'loading', role: 'status' }, '…'));
+  const here = parts[0] === 'templates' ? 'templates' : 'inspections';
+  const tab = (id, title) => h('button', { type: 'button', 'aria-current': here === id ? 'page' : null, onclick: () => go(id) }, title);
+  put(app, h('nav', { class: 'nav', 'aria-label': t('Inspection Center') }, tab('inspections', t('Inspections')), tab('templates', t('Templates'))), main);
+  try {
+    const [kind, id, what] = parts;
+    const view = kind === 'templates' ? (id ? template : templates) : kind === 'reports' && id ? report : kind === 'inspections' && (id === 'new' || what === 'edit') ? editor : id ? inspection : inspections;
+    const made = await view(main, { go, id, again: () => go(path, true), alive: () => mine === turn });
+    if (mine === turn) leave = made || null;
+    else made?.stop?.();
+  } catch (error) {
+    if (mine !== turn) return;
+    put(main, h('div', { class: 'panel empty' }, h('h1', {}, t('Could not load')), h('p', {}, error.message), h('button', { class: 'btn', onclick: () => go(path, true) }, t('Try again'))));
+  }
+  if (mine === turn) {
+    const title = main.querySelector('h1');
+    if (title) { title.tabIndex = -1; if (!replaced) title.focus({ preventScroll: true }); say(title.textContent); document.title = title.textContent; }
+  }
+}
+
+function dress(context) {
+  const changed = state.locale !== (context.locale || 'en');
+  state.locale = context.locale || 'en';
+  state.user = context.user;
+  document.documentElement.lang = state.locale;
+  document.documentElement.dataset.theme = context.theme === 'dark' ? 'dark' : 'light';
+  return changed;
+}
+
+/** The one place that knows the bridge's words. */
+async function connect() {
+  const p = await window.plenum.connect();
+  state.bridge = {
+    request: (method, path, body) => p.http.request(method, path, body),
+    subscribe: (types, fn) => p.events.subscribe(types, fn),
+    navigate: (to) => p.navigate(to),
+    setPath: (path) => p.setPath(path),
+    notify: (level, text) => p.notify(level, text),
+    download: (name, mime, content) => p.download(name, mime, content),
+  };
+  p.onContext?.((context) => { if (dress(context)) go(state.path, true); else if (context.path !== undefined && context.path !== state.path) go(context.path, true); });
+  dress(p.context);
+  await go(p.context.path || '', true);
+}
+
+connect().catch((error) => put(app, h('p', { class: 'loading', role: 'alert' }, error.message)));
+export { api };
