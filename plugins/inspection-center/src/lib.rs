@@ -9,6 +9,10 @@ pub mod export;
 pub mod flow;
 pub mod http;
 pub mod inspections;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+#[allow(clippy::indexing_slicing)]
+pub mod local;
 pub mod model;
 pub mod ports;
 pub mod reports;

@@ -14,7 +14,7 @@ export async function templates(main, { go }) {
 }
 
 async function copy(id, title, go) {
-  const newId = h('input', { type: 'text', value: `${id}-copy`, pattern: '[a-z0-9-]{2,60}', required: true });
+  const newId = h('input', { type: 'text', value: `${id}-copy`, pattern: '[a-z0-9\\-]{2,60}', required: true });
   const name = h('input', { type: 'text', value: `${title} 2` });
   const answer = await dialog(t('Copy template'), h('div', {}, field(t('Id of the copy'), newId, 'a-z 0-9 -'), field(t('Title'), name)), { ok: t('Copy'), cancel: t('Cancel'), submit: () => ({ id: newId.value.trim(), title: name.value.trim() }) });
   if (!answer) return;

@@ -1,0 +1,20 @@
+// Stands in for plenum-bridge.js while the page is worked on without a portal: same words, plain fetch, no events.
+(() => {
+  const q = new URLSearchParams(location.search);
+  const request = async (method, path, body) => {
+    const r = await fetch(`/api${path}`, { method, headers: { 'content-type': 'application/json' }, body: body === undefined ? undefined : JSON.stringify(body) });
+    return { status: r.status, headers: {}, body: await r.text() };
+  };
+  window.plenum = {
+    connect: async () => ({
+      context: { user: { name: 'admin' }, locale: q.get('locale') || 'en', theme: q.get('theme') || 'light', plugin: 'inspection-center', path: location.hash.slice(1) },
+      http: { request },
+      events: { subscribe: async () => () => {} },
+      navigate: (to) => console.log('navigate', to),
+      setPath: (path) => history.replaceState(null, '', `#${path}`),
+      notify: (level, text) => { console.log('notify', level, text); document.getElementById('say').textContent = text; },
+      download: (name, mime, content) => { window.downloaded = { name, mime, content }; },
+      onContext: () => {},
+    }),
+  };
+})();
