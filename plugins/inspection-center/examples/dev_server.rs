@@ -73,7 +73,9 @@ fn answer(stream: TcpStream, local: &Arc<Local>) -> std::io::Result<()> {
         };
         let response = http::handle(local.as_ref(), &request);
         if path.ends_with("/run") && response.status == 202 {
-            let run = serde_json::from_slice::<serde_json::Value>(&response.body).ok().and_then(|value| Some(value.get("run")?.as_str()?.to_owned()));
+            let run = serde_json::from_slice::<serde_json::Value>(&response.body)
+                .ok()
+                .and_then(|value| Some(value.get("run")?.as_str()?.to_owned()));
             let local = Arc::clone(local);
             std::thread::spawn(move || run.map(|run| local.pump(&run, false)));
         }
@@ -82,8 +84,15 @@ fn answer(stream: TcpStream, local: &Arc<Local>) -> std::io::Result<()> {
         file(path)
     };
     let mut stream = stream;
-    write!(stream, "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n", content.len())?;
-    write!(stream, "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:\r\n\r\n")?;
+    write!(
+        stream,
+        "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n",
+        content.len()
+    )?;
+    write!(
+        stream,
+        "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:\r\n\r\n"
+    )?;
     stream.write_all(&content)
 }
 

@@ -20,8 +20,8 @@ fn run() -> Result<(), String> {
     let mut args = std::env::args().skip(1);
     let path = args.next().ok_or("usage: try_template TEMPLATE.yaml [NAME=VALUE ...]")?;
     let source = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-    let template =
-        validate::read(&source).map_err(|problems| problems.iter().map(|p| format!("{path}{}: {}\n", p.pointer, p.message)).collect::<String>())?;
+    let template = validate::read(&source)
+        .map_err(|problems| problems.iter().map(|p| format!("{path}{}: {}\n", p.pointer, p.message)).collect::<String>())?;
     let options = DriverOptions::new("a1b2c3d4e5f6");
     let text = script(&template, &options);
     if std::env::var_os("SHOW_SCRIPT").is_some() {
@@ -43,7 +43,9 @@ fn run() -> Result<(), String> {
         for item in &result.items {
             println!("{:>15} {:?} {}", "", item.level, item.message.en);
         }
-        if let Some(evidence) = evidence.iter().find(|evidence| evidence.check == result.check).filter(|_| std::env::var_os("EVIDENCE").is_some()) {
+        if let Some(evidence) =
+            evidence.iter().find(|evidence| evidence.check == result.check).filter(|_| std::env::var_os("EVIDENCE").is_some())
+        {
             for line in evidence.stdout.lines().take(12).chain(evidence.stderr.lines().take(4)) {
                 println!("{:>15} | {line}", "");
             }

@@ -90,7 +90,14 @@ fn line(template: &Template, builtin: bool, updated_at: Option<i64>) -> Line {
 /// One template.
 pub fn get(platform: &impl Platform, id: &str) -> Result<Entry, Failure> {
     if let Some(source) = builtin(id) {
-        return Ok(Entry { template: read(id, source)?, source: source.to_owned(), builtin: true, updated_by: None, updated_at: None, version: 0 });
+        return Ok(Entry {
+            template: read(id, source)?,
+            source: source.to_owned(),
+            builtin: true,
+            updated_by: None,
+            updated_at: None,
+            version: 0,
+        });
     }
     let doc = platform.get(collection::TEMPLATES, id)?.ok_or_else(|| Failure::missing("template", id))?;
     let stored: StoredTemplate = serde_json::from_value(doc.data)?;
@@ -122,7 +129,8 @@ pub fn understand(content: Content) -> Result<(Template, String), Vec<Problem>> 
         Content::Source(source) => Ok((validate::read(&source)?, source)),
         Content::Fields(value) => {
             let template = validate::from_value(value)?;
-            let source = serde_norway::to_string(&template).map_err(|error| vec![Problem { pointer: String::new(), message: error.to_string() }])?;
+            let source =
+                serde_norway::to_string(&template).map_err(|error| vec![Problem { pointer: String::new(), message: error.to_string() }])?;
             Ok((template, source))
         }
     }
@@ -153,7 +161,14 @@ pub fn update(platform: &impl Platform, who: &str, id: &str, content: Content, v
 fn save(platform: &impl Platform, who: &str, template: Template, source: String, expected: Option<i64>) -> Result<Entry, Failure> {
     let stored = StoredTemplate { source: source.clone(), updated_by: who.to_owned(), updated_at: platform.now_ms() };
     let doc = platform.put(collection::TEMPLATES, &template.id, serde_json::to_value(&stored)?, expected)?;
-    Ok(Entry { template, source, builtin: false, updated_by: Some(stored.updated_by), updated_at: Some(stored.updated_at), version: doc.version })
+    Ok(Entry {
+        template,
+        source,
+        builtin: false,
+        updated_by: Some(stored.updated_by),
+        updated_at: Some(stored.updated_at),
+        version: doc.version,
+    })
 }
 
 /// Copies a template under another id, its comments and order kept.
@@ -174,7 +189,10 @@ pub fn copy(platform: &impl Platform, who: &str, id: &str, new_id: &str, title: 
         .collect();
     if let Some(title) = title.filter(|title| !title.trim().is_empty()) {
         let quoted = serde_json::to_string(&title)?;
-        source = source.lines().map(|line| if line.starts_with("title:") { format!("title: {quoted}\n") } else { format!("{line}\n") }).collect();
+        source = source
+            .lines()
+            .map(|line| if line.starts_with("title:") { format!("title: {quoted}\n") } else { format!("{line}\n") })
+            .collect();
     }
     create(platform, who, Content::Source(source))
 }
@@ -188,13 +206,21 @@ pub fn delete(platform: &impl Platform, id: &str, users: &[String]) -> Result<()
         return Err(Failure::missing("template", id));
     }
     if !users.is_empty() {
-        return Err(Failure::new(409, "inspection.template_in_use", format!("the template {id:?} is used by {}: change those inspections first", users.join(", "))));
+        return Err(Failure::new(
+            409,
+            "inspection.template_in_use",
+            format!("the template {id:?} is used by {}: change those inspections first", users.join(", ")),
+        ));
     }
     platform.delete(collection::TEMPLATES, id)
 }
 
 fn read_only(id: &str) -> Failure {
-    Failure::new(409, "inspection.template_read_only", format!("{id:?} comes with the package and cannot be changed: copy it and change the copy"))
+    Failure::new(
+        409,
+        "inspection.template_read_only",
+        format!("{id:?} comes with the package and cannot be changed: copy it and change the copy"),
+    )
 }
 
 #[cfg(test)]
@@ -213,7 +239,12 @@ mod tests {
                 let texts = [&check.title, &check.description, &check.advice];
                 for text in texts.into_iter().chain(check.thresholds.iter().map(|threshold| &threshold.message)) {
                     assert!(!text.en.is_empty() && !text.zh.is_empty(), "{id}/{}: a text is missing", check.id);
-                    assert!(!text.zh.is_ascii() || text.en == text.zh || text.zh.contains('{'), "{id}/{}: not Chinese: {}", check.id, text.zh);
+                    assert!(
+                        !text.zh.is_ascii() || text.en == text.zh || text.zh.contains('{'),
+                        "{id}/{}: not Chinese: {}",
+                        check.id,
+                        text.zh
+                    );
                 }
                 assert!(!check.category.is_empty(), "{id}/{}: no category", check.id);
             }

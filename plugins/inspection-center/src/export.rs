@@ -32,7 +32,8 @@ pub fn csv(platform: &impl Platform, id: &str, locale: &str) -> Result<String, F
         let template = plan.map(|plan| plan.template.title.get(locale).to_owned()).unwrap_or_default();
         let score = target.score.map(|score| score.to_string()).unwrap_or_default();
         let mut line = |check: &str, result: &str, object: &str, message: &str, advice: &str| {
-            let cells = [&target.label, &target.model, state_word(target.state, zh), &score, &template, check, result, object, message, advice];
+            let cells =
+                [&target.label, &target.model, state_word(target.state, zh), &score, &template, check, result, object, message, advice];
             row(&mut out, cells.iter().map(|text| (*text).to_string()));
         };
         if target.state != TargetState::Inspected {
@@ -69,7 +70,8 @@ fn row(out: &mut String, cells: impl Iterator<Item = String>) {
 /// Quoted always. What a spreadsheet would take for a formula gets an apostrophe before it: cells hold words that machines printed.
 pub fn csv_cell(text: &str) -> String {
     let plain_number = !text.is_empty() && text.parse::<f64>().is_ok_and(f64::is_finite);
-    let risky = !plain_number && text.trim_start().starts_with(['=', '+', '-', '@', '\t', '\r', '|', '%']) || text.starts_with(['\t', '\r', '\n']);
+    let risky =
+        !plain_number && text.trim_start().starts_with(['=', '+', '-', '@', '\t', '\r', '|', '%']) || text.starts_with(['\t', '\r', '\n']);
     let guard = if risky { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
@@ -148,10 +150,17 @@ pub fn html(platform: &impl Platform, id: &str, locale: &str) -> Result<String, 
         target_section(&mut out, target, plan, evidence.as_ref(), locale, zh);
     }
     if cut {
-        out.push_str(&format!("<p class=\"problem\">{} {MAX_TARGETS} / {}</p>\n", w("This file holds the worst targets only:", "本文件仅包含最差的目标："), totals.targets.total));
+        out.push_str(&format!(
+            "<p class=\"problem\">{} {MAX_TARGETS} / {}</p>\n",
+            w("This file holds the worst targets only:", "本文件仅包含最差的目标："),
+            totals.targets.total
+        ));
     }
     if evidence_bytes >= MAX_EVIDENCE_BYTES {
-        out.push_str(&format!("<p class=\"problem\">{}</p>\n", w("Evidence was left out of the rest to keep the file small.", "为控制文件大小，其余证据已省略。")));
+        out.push_str(&format!(
+            "<p class=\"problem\">{}</p>\n",
+            w("Evidence was left out of the rest to keep the file small.", "为控制文件大小，其余证据已省略。")
+        ));
     }
     out.push_str(&format!("<footer>{} · Plenum Inspection Center</footer>\n</main></body></html>\n", w("Made by", "生成")));
     Ok(out)
@@ -166,7 +175,11 @@ fn checks_table(out: &mut String, plans: &[Plan], totals: &crate::model::Totals,
     out.push_str(&format!("<h2>{}</h2>\n", if zh { "按检查项" } else { "By check" }));
     for plan in plans {
         out.push_str(&format!("<table><caption>{}</caption><thead><tr>", escape(plan.template.title.get(locale))));
-        for head in if zh { ["检查项", "致命", "警告", "提示", "正常", "其他"] } else { ["Check", "Fatal", "Warning", "Notification", "OK", "Other"] } {
+        for head in if zh {
+            ["检查项", "致命", "警告", "提示", "正常", "其他"]
+        } else {
+            ["Check", "Fatal", "Warning", "Notification", "OK", "Other"]
+        } {
             out.push_str(&format!("<th scope=\"col\">{head}</th>"));
         }
         out.push_str("</tr></thead><tbody>");

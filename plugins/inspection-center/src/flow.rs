@@ -72,7 +72,8 @@ pub fn plan(platform: &impl Platform, input: &PlanInput) -> Result<PlanOutput, F
         let template = match catalog::get(platform, &item.template) {
             Ok(entry) => adjust::apply(&entry.template, &item.overrides),
             Err(failure) if failure.status < 500 => {
-                problems.push(Text::new(format!("{}: {}", item.template, failure.detail), format!("{}：{}", item.template, failure.detail)));
+                problems
+                    .push(Text::new(format!("{}: {}", item.template, failure.detail), format!("{}：{}", item.template, failure.detail)));
                 continue;
             }
             Err(failure) => return Err(failure),
@@ -80,7 +81,10 @@ pub fn plan(platform: &impl Platform, input: &PlanInput) -> Result<PlanOutput, F
         let instances = match targets(platform, &template, &item.filter) {
             Ok(instances) => instances,
             Err(failure) if failure.status < 500 => {
-                problems.push(Text::new(format!("{}: {}", template.title.en, failure.detail), format!("{}：{}", template.title.get("zh"), failure.detail)));
+                problems.push(Text::new(
+                    format!("{}: {}", template.title.en, failure.detail),
+                    format!("{}：{}", template.title.get("zh"), failure.detail),
+                ));
                 continue;
             }
             Err(failure) => return Err(failure),
@@ -115,6 +119,15 @@ pub fn plan(platform: &impl Platform, input: &PlanInput) -> Result<PlanOutput, F
     report.problems = problems;
     report.batches = Some(u32::try_from(batches.len()).unwrap_or(u32::MAX));
     report.totals.targets.total = index;
+    // Somebody may have stopped it while the targets were looked up.
+    if platform
+        .get(collection::REPORTS, &id)?
+        .map(|doc| serde_json::from_value::<Report>(doc.data))
+        .transpose()?
+        .is_some_and(|now| now.status.is_over())
+    {
+        return planned(platform, &id);
+    }
     // Last, so that a report that knows its batches has them all.
     platform.put(collection::REPORTS, &id, serde_json::to_value(&report)?, None)?;
     reports::remember(platform, &input.inspection, &id)?;
@@ -202,7 +215,9 @@ fn asked(index: u32, model: &str, instance: &Instance, states: &BTreeMap<String,
 fn deal(targets: Vec<Asked>) -> Vec<Vec<Asked>> {
     let mut out: Vec<(Vec<Asked>, BTreeSet<String>)> = Vec::new();
     for target in targets {
-        let fits = |(batch, nodes): &(Vec<Asked>, BTreeSet<String>)| batch.len() < BATCH && target.node.as_ref().is_none_or(|node| !nodes.contains(node));
+        let fits = |(batch, nodes): &(Vec<Asked>, BTreeSet<String>)| {
+            batch.len() < BATCH && target.node.as_ref().is_none_or(|node| !nodes.contains(node))
+        };
         let at = match out.iter().position(fits) {
             Some(at) => at,
             None => {
@@ -311,7 +326,12 @@ pub fn grade(platform: &impl Platform, input: &BatchInput) -> Result<GradeOutput
         batch.execution.clone_from(&input.execution);
         platform.put(collection::BATCHES, &part(&input.report, batch.index), serde_json::to_value(&batch)?, None)?;
     }
-    Ok(GradeOutput { batch: batch.index, targets: batch.totals.targets.total, inspected: batch.totals.targets.inspected, counts: batch.totals.counts })
+    Ok(GradeOutput {
+        batch: batch.index,
+        targets: batch.totals.targets.total,
+        inspected: batch.totals.targets.inspected,
+        counts: batch.totals.counts,
+    })
 }
 
 fn judge(
@@ -360,8 +380,12 @@ fn judge(
                 }
                 "timed_out" => failed(TargetState::TimedOut, format!("the script did not end in time {why}"), format!("脚本超时 {why}")),
                 "cancelled" => failed(TargetState::Cancelled, "it was stopped".into(), "已被取消".into()),
-                "waiting" | "pending" => failed(TargetState::Offline, format!("its agent did not take the job {why}"), format!("代理未领取任务 {why}")),
-                "lost" => failed(TargetState::Failed, format!("its agent was lost while it ran {why}"), format!("执行过程中代理失联 {why}")),
+                "waiting" | "pending" => {
+                    failed(TargetState::Offline, format!("its agent did not take the job {why}"), format!("代理未领取任务 {why}"))
+                }
+                "lost" => {
+                    failed(TargetState::Failed, format!("its agent was lost while it ran {why}"), format!("执行过程中代理失联 {why}"))
+                }
                 "rejected" => failed(TargetState::Failed, format!("its agent refused the job {why}"), format!("代理拒绝执行 {why}")),
                 other => failed(TargetState::Failed, format!("the job left it {other} {why}"), format!("任务状态为 {other} {why}")),
             }

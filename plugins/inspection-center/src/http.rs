@@ -54,7 +54,8 @@ impl Response {
             422 | 400 => "Not valid",
             _ => "Failed",
         };
-        let mut body = json!({ "type": "about:blank", "title": title, "status": failure.status, "code": failure.code, "detail": failure.detail });
+        let mut body =
+            json!({ "type": "about:blank", "title": title, "status": failure.status, "code": failure.code, "detail": failure.detail });
         if let (Some(fields), false) = (body.as_object_mut(), failure.errors.is_empty()) {
             fields.insert("pointer".into(), json!(failure.errors.first().map(|problem| &problem.pointer)));
             fields.insert("errors".into(), json!(failure.errors));
@@ -69,7 +70,9 @@ impl Request {
     }
 
     fn number(&self, name: &str) -> Result<Option<u32>, Failure> {
-        self.param(name).map(|text| text.parse().map_err(|_| Failure::field(&format!("/{name}"), format!("{name} is a number, not {text:?}")))).transpose()
+        self.param(name)
+            .map(|text| text.parse().map_err(|_| Failure::field(&format!("/{name}"), format!("{name} is a number, not {text:?}"))))
+            .transpose()
     }
 
     fn limit(&self) -> Result<u32, Failure> {
@@ -77,9 +80,10 @@ impl Request {
     }
 
     fn read<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Failure> {
-        let value: Value = serde_json::from_slice(&self.body).map_err(|error| Failure::new(400, "inspection.json", format!("the body is not JSON: {error}")))?;
+        let value: Value = serde_json::from_slice(&self.body)
+            .map_err(|error| Failure::new(400, "inspection.json", format!("the body is not JSON: {error}")))?;
         serde_path_to_error::deserialize(value).map_err(|error| {
-            let pointer = format!("/{}", error.path().to_string().replace('.', "/").replace('[', "/").replace(']', ""));
+            let pointer = format!("/{}", error.path().to_string().replace(['.', '['], "/").replace(']', ""));
             Failure::field(&pointer, error.inner().to_string())
         })
     }
@@ -148,7 +152,8 @@ pub fn handle(platform: &impl Platform, request: &Request) -> Response {
 
 fn route(platform: &impl Platform, request: &Request) -> Result<Response, Failure> {
     let parts: Vec<&str> = request.path.split('/').filter(|part| !part.is_empty()).collect();
-    let changes = request.method != "GET" && !matches!(parts.as_slice(), ["templates", "validate"] | ["targets", "preview"] | ["schedule", "preview"]);
+    let changes = request.method != "GET"
+        && !matches!(parts.as_slice(), ["templates", "validate"] | ["targets", "preview"] | ["schedule", "preview"]);
     // The platform refuses what a viewer's own rights do not cover; these records are the plugin's own, so the plugin says it.
     if changes && request.role == "viewer" {
         return Err(Failure::new(403, "inspection.viewer", "viewers can read inspections, not change or start them: ask an operator"));
@@ -211,9 +216,7 @@ fn route(platform: &impl Platform, request: &Request) -> Result<Response, Failur
             Response::json(200, &json!({ "deleted": id }))
         }
         ("POST", ["inspections", id, "run"]) => Response::json(202, &reports::run(platform, who, id)?),
-        ("GET", ["inspections", id, "trend"]) => {
-            Response::json(200, &json!({ "items": reports::trend(platform, id, request.limit()?)? }))
-        }
+        ("GET", ["inspections", id, "trend"]) => Response::json(200, &json!({ "items": reports::trend(platform, id, request.limit()?)? })),
         ("GET", ["reports"]) => {
             let inspection = request.param("inspection");
             Response::json(200, &reports::list(platform, inspection.as_deref(), request.param("cursor"), request.limit()?)?)
@@ -242,11 +245,21 @@ fn route(platform: &impl Platform, request: &Request) -> Result<Response, Failur
         }
         ("GET", ["reports", id, "export.html"]) => {
             let body = export::html(platform, id, &request.locale())?;
-            Ok(Response { status: 200, content_type: "text/html; charset=utf-8", file_name: Some(format!("inspection-{id}.html")), body: body.into_bytes() })
+            Ok(Response {
+                status: 200,
+                content_type: "text/html; charset=utf-8",
+                file_name: Some(format!("inspection-{id}.html")),
+                body: body.into_bytes(),
+            })
         }
         ("GET", ["reports", id, "export.csv"]) => {
             let body = export::csv(platform, id, &request.locale())?;
-            Ok(Response { status: 200, content_type: "text/csv; charset=utf-8", file_name: Some(format!("inspection-{id}.csv")), body: body.into_bytes() })
+            Ok(Response {
+                status: 200,
+                content_type: "text/csv; charset=utf-8",
+                file_name: Some(format!("inspection-{id}.csv")),
+                body: body.into_bytes(),
+            })
         }
         _ => Err(Failure::new(404, "inspection.no_route", format!("there is no {} {}", request.method, request.path))),
     }
@@ -283,8 +296,9 @@ fn inspection_list(platform: &impl Platform, request: &Request) -> Result<Respon
 /// An action of the workflow, by name.
 pub fn action(platform: &impl Platform, name: &str, input: Value) -> Result<Value, Failure> {
     fn read<T: for<'de> Deserialize<'de>>(input: Value) -> Result<T, Failure> {
-        serde_path_to_error::deserialize(input)
-            .map_err(|error: serde_path_to_error::Error<serde_json::Error>| Failure::field(&format!("/{}", error.path()), error.inner().to_string()))
+        serde_path_to_error::deserialize(input).map_err(|error: serde_path_to_error::Error<serde_json::Error>| {
+            Failure::field(&format!("/{}", error.path()), error.inner().to_string())
+        })
     }
     match name {
         "plan" => Ok(serde_json::to_value(crate::flow::plan(platform, &read(input)?)?)?),

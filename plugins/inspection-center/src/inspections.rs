@@ -160,7 +160,8 @@ pub fn delete(platform: &impl Platform, id: &str) -> Result<(), Failure> {
     get(platform, id)?;
     platform.schedule_delete(&schedule_name(id))?;
     loop {
-        let page = platform.query(collection::REPORTS, &Query { filter: format!("inspection == {}", cel(id)), limit: 50, ..Query::default() })?;
+        let page =
+            platform.query(collection::REPORTS, &Query { filter: format!("inspection == {}", cel(id)), limit: 50, ..Query::default() })?;
         if page.items.is_empty() {
             break;
         }
@@ -195,7 +196,12 @@ pub fn users_of(platform: &impl Platform, template: &str) -> Result<Vec<String>,
     let mut cursor = None;
     loop {
         let page = list(platform, cursor, 100)?;
-        out.extend(page.items.iter().filter(|i| i.inspection.items.iter().any(|item| item.template == template)).map(|i| i.inspection.name.clone()));
+        out.extend(
+            page.items
+                .iter()
+                .filter(|i| i.inspection.items.iter().any(|item| item.template == template))
+                .map(|i| i.inspection.name.clone()),
+        );
         cursor = page.next_cursor;
         if cursor.is_none() {
             return Ok(out);
@@ -230,16 +236,21 @@ pub struct PreviewItem {
 /// What a filter matches now.
 pub fn preview(platform: &impl Platform, template: &str, filter: &str) -> Result<Preview, Failure> {
     let model = catalog::get(platform, template)?.template.model;
-    let page = platform
-        .cmdb(&model, filter, None, 50)
-        .map_err(|failure| if failure.status < 500 { Failure { errors: vec![Problem { pointer: "/filter".into(), message: failure.detail.clone() }], ..failure } } else { failure })?;
+    let page = platform.cmdb(&model, filter, None, 50).map_err(|failure| {
+        if failure.status < 500 {
+            Failure { errors: vec![Problem { pointer: "/filter".into(), message: failure.detail.clone() }], ..failure }
+        } else {
+            failure
+        }
+    })?;
     let states = crate::flow::node_states(platform, &model, &page.items)?;
     let items = page
         .items
         .iter()
         .map(|instance| {
             let node = text(instance, "node_id");
-            let state = if node.is_empty() { "no_agent".to_owned() } else { states.get(&node).cloned().unwrap_or_else(|| "unknown".into()) };
+            let state =
+                if node.is_empty() { "no_agent".to_owned() } else { states.get(&node).cloned().unwrap_or_else(|| "unknown".into()) };
             PreviewItem { id: instance.id.clone(), label: label(instance), state, hint: hint(instance) }
         })
         .collect();
@@ -265,7 +276,9 @@ pub fn label(instance: &Instance) -> String {
 
 fn hint(instance: &Instance) -> String {
     let addresses = instance.attributes.get("addresses").and_then(Value::as_array).and_then(|list| list.first()).and_then(Value::as_str);
-    addresses.map(str::to_owned).unwrap_or_else(|| [text(instance, "address"), text(instance, "port")].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(":"))
+    addresses.map(str::to_owned).unwrap_or_else(|| {
+        [text(instance, "address"), text(instance, "port")].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(":")
+    })
 }
 
 /// A text as a CEL literal: what people type into names must not become part of an expression.

@@ -111,7 +111,9 @@ impl Local {
     fn job(&self, run: &str, request: &Value) -> String {
         let id = self.random_id();
         let nodes: Vec<Value> = request["targets"]["nodes"].as_array().cloned().unwrap_or_default();
-        let waiting = |node: &Value| (NodeResult { node_id: words(&node["node_id"]), status: "running".into(), ..NodeResult::default() }, String::new());
+        let waiting = |node: &Value| {
+            (NodeResult { node_id: words(&node["node_id"]), status: "running".into(), ..NodeResult::default() }, String::new())
+        };
         {
             let mut inner = self.lock();
             inner.jobs.insert(id.clone(), nodes.iter().map(waiting).collect());
@@ -173,9 +175,14 @@ impl Platform for Local {
         let key = (collection.to_owned(), id.to_owned());
         let version = inner.docs.get(&key).map_or(0, |(version, _)| *version);
         if expected.is_some_and(|expected| expected != version) {
-            return Err(Failure::new(409, "store.version", format!("{collection}/{id} has changed meanwhile (version {version}): load it again")));
+            return Err(Failure::new(
+                409,
+                "store.version",
+                format!("{collection}/{id} has changed meanwhile (version {version}): load it again"),
+            ));
         }
-        if collection == "inspections" && inner.docs.iter().any(|((c, i), (_, d))| c == collection && i != id && d["name"] == data["name"]) {
+        if collection == "inspections" && inner.docs.iter().any(|((c, i), (_, d))| c == collection && i != id && d["name"] == data["name"])
+        {
             return Err(Failure::new(409, "store.unique", "another record has this name"));
         }
         inner.docs.insert(key, (version + 1, data.clone()));
@@ -216,7 +223,8 @@ impl Platform for Local {
 
     fn cmdb(&self, model: &str, filter: &str, cursor: Option<String>, limit: u32) -> Result<Page<Instance>, Failure> {
         let all = self.instances.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let known: BTreeSet<String> = all.iter().filter(|(m, _)| m == model).filter_map(|(_, i)| i.attributes.as_object()).flat_map(|o| o.keys().cloned()).collect();
+        let known: BTreeSet<String> =
+            all.iter().filter(|(m, _)| m == model).filter_map(|(_, i)| i.attributes.as_object()).flat_map(|o| o.keys().cloned()).collect();
         let mut found = Vec::new();
         for (_, instance) in all.into_iter().filter(|(m, _)| m == model) {
             if matches(filter, &instance.attributes, Some(&known))? {
@@ -233,7 +241,11 @@ impl Platform for Local {
 
     fn job_output(&self, execution: &str, node: &str, _limit: u64) -> Result<String, Failure> {
         let results = self.lock().jobs.get(execution).cloned().unwrap_or_default();
-        results.into_iter().find(|(result, _)| result.node_id == node).map(|(_, output)| output).ok_or_else(|| Failure::missing("output", node))
+        results
+            .into_iter()
+            .find(|(result, _)| result.node_id == node)
+            .map(|(_, output)| output)
+            .ok_or_else(|| Failure::missing("output", node))
     }
 
     fn run_start(&self, _workflow: &str, input: Value, key: &str) -> Result<Run, Failure> {
@@ -266,7 +278,11 @@ impl Platform for Local {
 
     fn next_times(&self, cron: &str, timezone: &str, count: u32) -> Result<Vec<String>, Failure> {
         if cron.split_whitespace().count() != 5 {
-            return Err(Failure::new(422, "workflow.cron", format!("{cron:?} is not a cron line: five fields are needed, such as \"0 6 * * *\"")));
+            return Err(Failure::new(
+                422,
+                "workflow.cron",
+                format!("{cron:?} is not a cron line: five fields are needed, such as \"0 6 * * *\""),
+            ));
         }
         if timezone.is_empty() {
             return Err(Failure::new(422, "workflow.timezone", "name a time zone, such as Europe/Berlin"));

@@ -281,7 +281,9 @@ pub fn progress(platform: &impl Platform, id: &str) -> Result<Value, Failure> {
             targets.push(json!({ "index": target.index, "plan": batch.plan, "label": target.label, "state": state, "reason": result.and_then(|r| r.reason.clone()) }));
         }
     }
-    Ok(json!({ "id": id, "status": report.status, "run": report.run, "total": total, "done": done, "targets": targets, "problems": report.problems }))
+    Ok(
+        json!({ "id": id, "status": report.status, "run": report.run, "total": total, "done": done, "targets": targets, "problems": report.problems }),
+    )
 }
 
 /// A page of targets, the worst first.
@@ -298,7 +300,8 @@ pub fn targets(platform: &impl Platform, id: &str, query: &TargetQuery) -> Resul
         filter.push_str(&format!(" && rank == {rank}"));
     }
     let order = if query.by_index { "index" } else { "rank" };
-    let page = platform.query(collection::TARGETS, &Query { filter, order: order.into(), cursor: query.cursor.clone(), limit: query.limit })?;
+    let page =
+        platform.query(collection::TARGETS, &Query { filter, order: order.into(), cursor: query.cursor.clone(), limit: query.limit })?;
     let items = page
         .items
         .into_iter()

@@ -18,8 +18,11 @@ const zh = {
   'Open the workflow': '查看工作流', 'Try again': '重试', 'Progress': '进度', '{a} of {b} done': '已完成 {a}/{b}', 'Edit inspection': '编辑巡检', 'Could not load': '加载失败', 'Not saved: {why}': '未保存：{why}', 'Home': '首页', 'Inspection': '巡检', 'Choose at least one template.': '请至少选择一个模板。', 'Give it a name.': '请填写名称。', 'Planning: finding the targets': '规划中：正在查找目标', 'Step {n} of 4': '第 {n} 步，共 4 步', 'Filter changed': '过滤条件', 'Check id': '检查项 ID', 'Unsaved changes': '有未保存的修改',
 };
 
+// Words of the data that are not English as they stand.
+const en = { timed_out: 'timed out', no_agent: 'no agent', not_applicable: 'Not applicable', error: 'Not evaluated', fatal: 'Fatal', warning: 'Warning', notification: 'Notification', ok: 'OK', skipped: 'Skipped', succeeded: 'answered' };
+
 export function t(text, values) {
-  let out = state.locale.startsWith('zh') ? zh[text] || text : text;
+  let out = (state.locale.startsWith('zh') ? zh[text] : en[text]) || text;
   for (const [name, value] of Object.entries(values || {})) out = out.replaceAll(`{${name}}`, value);
   return out;
 }

@@ -133,8 +133,10 @@ mod tests {
 
     #[test]
     fn new_worse_better_gone() {
-        let before = result(Status::Fatal, &[("/", Level::Warning), ("/a", Level::Fatal), ("/b", Level::Warning), ("/same", Level::Warning)]);
-        let after = result(Status::Fatal, &[("/", Level::Fatal), ("/a", Level::Notification), ("/new", Level::Warning), ("/same", Level::Warning)]);
+        let before =
+            result(Status::Fatal, &[("/", Level::Warning), ("/a", Level::Fatal), ("/b", Level::Warning), ("/same", Level::Warning)]);
+        let after =
+            result(Status::Fatal, &[("/", Level::Fatal), ("/a", Level::Notification), ("/new", Level::Warning), ("/same", Level::Warning)]);
         let changes = compare(&[before], &[after]);
         assert_eq!(ChangeCounts::of(&changes), ChangeCounts { new: 1, worse: 1, better: 1, gone: 1 });
         assert_eq!((changes[0].before, changes[0].after), (Some(Level::Warning), Some(Level::Fatal)));

@@ -60,7 +60,9 @@ pub fn read(output: &str, nonce: &str) -> Result<Frame, String> {
     let mut heads = Vec::new();
     for _ in 0..count {
         let line = lines.next().ok_or("the answer ends too early")?;
-        heads.push(check_line(line).ok_or_else(|| format!("a line of the answer is damaged: {:?}", line.chars().take(80).collect::<String>()))?);
+        heads.push(
+            check_line(line).ok_or_else(|| format!("a line of the answer is damaged: {:?}", line.chars().take(80).collect::<String>()))?,
+        );
     }
     if lines.next() != Some("data") {
         return Err("the answer is damaged after its list of checks".into());

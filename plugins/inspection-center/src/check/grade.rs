@@ -116,7 +116,9 @@ pub fn target(template: &Template, frame: &Frame) -> (Vec<CheckResult>, Vec<Evid
                 results.push(judge(check, raw));
                 evidence.push(evidence_of(raw));
             }
-            None => results.push(ended(check, Status::Error, Text::new("the answer does not mention this check", "返回结果中没有该检查项"), 0)),
+            None => {
+                results.push(ended(check, Status::Error, Text::new("the answer does not mention this check", "返回结果中没有该检查项"), 0))
+            }
         }
     }
     (results, evidence)
@@ -176,7 +178,14 @@ pub fn judge(check: &Check, raw: &RawCheck) -> CheckResult {
             Text::new(join(|text| &text.en, "; "), join(|text| &text.zh, "；"))
         }
     };
-    CheckResult { check: check.id.clone(), status, value, items, more: u32::try_from(more).unwrap_or(u32::MAX), duration_ms: raw.duration_ms }
+    CheckResult {
+        check: check.id.clone(),
+        status,
+        value,
+        items,
+        more: u32::try_from(more).unwrap_or(u32::MAX),
+        duration_ms: raw.duration_ms,
+    }
 }
 
 fn ended(check: &Check, status: Status, value: Text, duration_ms: u64) -> CheckResult {

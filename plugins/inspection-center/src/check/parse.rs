@@ -22,10 +22,7 @@ pub struct Rows {
 
 /// Compiles a pattern, bounded in size.
 pub fn pattern(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text)
-        .size_limit(256 * 1024)
-        .build()
-        .map_err(|error| format!("not a regular expression: {error}"))
+    RegexBuilder::new(text).size_limit(256 * 1024).build().map_err(|error| format!("not a regular expression: {error}"))
 }
 
 /// Compiles a pattern that must match as a whole.

@@ -84,7 +84,8 @@ impl Counts {
         if self.judged() == 0 {
             return None;
         }
-        let lost = self.fatal * weight(Level::Fatal) + self.warning * weight(Level::Warning) + self.notification * weight(Level::Notification);
+        let lost =
+            self.fatal * weight(Level::Fatal) + self.warning * weight(Level::Warning) + self.notification * weight(Level::Notification);
         Some(100_u32.saturating_sub(lost))
     }
 }

@@ -124,7 +124,8 @@ pub fn check(template: &Template) -> Vec<Problem> {
                 problems.push(Problem::new(here(&format!("params/{index}/name")), "a parameter's name has 2 to 60 of a-z, 0-9 and '_'"));
             }
             if !params.insert(param.name.as_str()) {
-                problems.push(Problem::new(here(&format!("params/{index}/name")), format!("the parameter {:?} is there twice", param.name)));
+                problems
+                    .push(Problem::new(here(&format!("params/{index}/name")), format!("the parameter {:?} is there twice", param.name)));
             }
             if !param.pattern.is_empty() {
                 match parse::whole(&param.pattern) {
