@@ -7,7 +7,7 @@ import { ask } from './views-inspections.js';
 export async function templates(main, { go }) {
   const { items } = await get('/templates');
   put(main, h('div', { class: 'head' }, h('h1', {}, t('Templates'))),
-    h('div', { class: 'panel flush scroll' }, h('table', { class: 'cardy' }, h('thead', {}, h('tr', {}, ['Name', 'Model', 'Check', '', ''].map((x) => h('th', { scope: 'col' }, x && t(x))))), h('tbody', {}, items.map((x) => h('tr', {},
+    h('div', { class: 'panel flush scroll' }, h('table', { class: 'cardy' }, h('thead', {}, h('tr', {}, ['Name', 'Model', 'Check', 'Status', 'Actions'].map((x) => h('th', { scope: 'col' }, x && t(x))))), h('tbody', {}, items.map((x) => h('tr', {},
       h('th', { scope: 'row' }, h('button', { class: 'link', onclick: () => go(`templates/${x.id}`) }, tx(x.title)), h('div', { class: 'muted' }, tx(x.description))), h('td', { 'data-l': t('Model') }, h('code', {}, x.model)), h('td', { 'data-l': t('Check') }, x.checks),
       h('td', {}, h('span', { class: 'tag' }, x.builtin ? t('built-in') : t('own')), x.updated_at ? h('div', { class: 'muted' }, when(x.updated_at)) : ''), h('td', {}, h('button', { class: 'btn small', onclick: () => copy(x.id, tx(x.title), go) }, t('Copy')))))))));
   return null;

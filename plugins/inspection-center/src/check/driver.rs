@@ -31,7 +31,10 @@ impl DriverOptions {
 /// The script. Everything from a template goes in quoted, so a wrong command can break only its own check.
 pub fn script(template: &Template, options: &DriverOptions) -> String {
     let mut checks = String::new();
-    for (at, check) in template.checks.iter().enumerate() {
+    // The slowest first: a check of ten seconds that starts last would keep everybody waiting for it alone.
+    let mut order: Vec<_> = template.checks.iter().collect();
+    order.sort_by_key(|check| std::cmp::Reverse(check.timeout));
+    for (at, check) in order.into_iter().enumerate() {
         let mut code = String::new();
         for param in &check.params {
             code.push_str(&format!("P_{}={}\n", param.name, quote(&param.default)));
