@@ -266,6 +266,8 @@ pub fn batch(platform: &impl Platform, input: &BatchInput) -> Result<Value, Fail
         "script": { "language": "bash", "content": script(&plan.template, &options) },
         "targets": { "nodes": nodes },
         "timeout_s": options.job_timeout_s(&plan.template),
+        // An agent that is away is reported, not waited for: an inspection is about now.
+        "wait_s": 15,
         "concurrency": BATCH,
         "output_limit": OUTPUT_LIMIT,
     }))

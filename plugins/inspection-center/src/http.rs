@@ -227,7 +227,7 @@ fn route(platform: &impl Platform, request: &Request) -> Result<Response, Failur
             Response::json(200, &json!({ "deleted": id }))
         }
         ("POST", ["reports", id, "cancel"]) => Response::json(200, &reports::cancel(platform, id)?),
-        ("GET", ["reports", id, "progress"]) => Response::json(200, &reports::progress(platform, id)?),
+        ("GET", ["reports", id, "progress"]) => Response::json(200, &reports::progress(platform, id, request.param("execution"))?),
         ("GET", ["reports", id, "targets"]) => {
             let query = reports::TargetQuery {
                 plan: request.number("plan")?,

@@ -31,7 +31,7 @@ pub struct Query {
 }
 
 /// One page of anything.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,
@@ -39,6 +39,12 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
     /// How many there are in all, where that is known.
     pub total: Option<u64>,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), next_cursor: None, total: None }
+    }
 }
 
 /// A CMDB instance.

@@ -243,10 +243,10 @@ pub fn cancel(platform: &impl Platform, id: &str) -> Result<Summary, Failure> {
     Ok(summary(id.to_owned(), report))
 }
 
-/// How far a report is, a line for each target while it runs.
-pub fn progress(platform: &impl Platform, id: &str) -> Result<Value, Failure> {
+/// How far a report is, a line for each target while it runs. `hint`: the job that the page has heard of by an event, should the run not name it.
+pub fn progress(platform: &impl Platform, id: &str, hint: Option<String>) -> Result<Value, Failure> {
     let mut report = get(platform, id)?;
-    let execution = settle(platform, id, &mut report)?;
+    let execution = settle(platform, id, &mut report)?.or(hint);
     let mut targets = Vec::new();
     let mut done = 0_u32;
     let mut total = 0_u32;
@@ -263,7 +263,12 @@ pub fn progress(platform: &impl Platform, id: &str) -> Result<Value, Failure> {
         if !batch.graded && current && !report.status.is_over() {
             current = false;
             if let Some(execution) = &execution {
-                let page = platform.job_results(execution, None, 500)?;
+                let page = match platform.job_results(execution, None, 500) {
+                    Ok(page) => page,
+                    // A hint that is not ours, or a job that is gone: the lines say "queued" until the batch is graded.
+                    Err(failure) if failure.status < 500 => crate::ports::Page::default(),
+                    Err(failure) => return Err(failure),
+                };
                 live.extend(page.items.into_iter().map(|result| (result.node_id.clone(), result)));
             }
         }

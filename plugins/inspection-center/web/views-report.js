@@ -32,11 +32,12 @@ async function follow(main, data, { go, id, again, alive }) {
   put(main, top(data, go, stopButton), h('section', { class: 'panel' }, text, progress), h('section', { class: 'panel flush' }, h('table', {}, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, t('Targets')), h('th', { scope: 'col' }, t('Status')))), body)));
   let busy = false;
   let missed = false;
+  let execution = '';
   const look = async () => {
     if (busy) { missed = true; return; }
     busy = true;
     try {
-      const now = await get(`/reports/${id}/progress`);
+      const now = await get(`/reports/${id}/progress${execution ? `?execution=${encodeURIComponent(execution)}` : ''}`);
       if (!alive()) return;
       if (OVER.includes(now.status)) { stop(); again(); return; }
       const percent = now.total ? Math.round((100 * now.done) / now.total) : 0;
@@ -51,7 +52,13 @@ async function follow(main, data, { go, id, again, alive }) {
   };
   const soon = later(look, 150);
   let off = null;
-  try { off = await state.bridge.subscribe(EVENTS, soon); } catch { /* events not granted: the timer below does it */ }
+  const heard = (event) => {
+    // Jobs name the run that started them; the newest is the one that is asked now.
+    const origin = event?.data?.origin;
+    if (data.run && typeof origin === 'string' && origin.includes(data.run) && event.data.execution_id) execution = event.data.execution_id;
+    soon();
+  };
+  try { off = await state.bridge.subscribe(EVENTS, heard); } catch { /* events not granted: the timer below does it */ }
   // Events may be lost on a reconnect; a slow look now and then makes sure of the end.
   const timer = setInterval(look, 4000);
   const stop = () => { clearInterval(timer); if (typeof off === 'function') off(); };

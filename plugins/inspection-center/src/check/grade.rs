@@ -238,7 +238,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Replaces `{field}`; a name that the row lacks stays as it is written.
+/// Replaces `{field}`; a name that the row lacks becomes a dash.
 fn fill(text: &Text, row: &Row) -> Text {
     Text { en: fill_one(&text.en, row), zh: fill_one(&text.zh, row) }
 }
@@ -253,10 +253,16 @@ fn fill_one(text: &str, row: &Row) -> String {
                 out.push_str(&quoted(&plain(value)));
                 rest = tail;
             }
-            None => {
-                out.push('{');
-                rest = after;
-            }
+            None => match after.split_once('}') {
+                Some((name, tail)) if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+                    out.push('–');
+                    rest = tail;
+                }
+                _ => {
+                    out.push('{');
+                    rest = after;
+                }
+            },
         }
     }
     out.push_str(rest);
