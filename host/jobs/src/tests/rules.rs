@@ -1,0 +1,127 @@
+//! Who may do what, and what is refused.
+
+use plenum_access::Role;
+use plenum_agent_protocol::v1::FinishStatus as F;
+use plenum_store::both_databases;
+
+use super::support::*;
+use crate::inventory::Found;
+use crate::*;
+
+fn found(model: &str, id: &str, node: Option<&str>) -> Found {
+    Found { instance: InstanceRef { model: model.into(), id: id.into() }, label: id.into(), node_id: node.map(str::to_owned) }
+}
+
+both_databases! {
+    migrations: SETS;
+
+    async fn viewer_cannot_run_job(db: Db) {
+        let w = World::new(db).await;
+        let e = w.enrol("a").await;
+        let viewer = user(Role::Viewer);
+        assert_eq!(w.jobs.run(&viewer, w.request(&[&e.node])).await.err().unwrap().code(), "access.denied");
+        let x = w.run(&[&e.node]).await;
+        assert_eq!(w.jobs.cancel(&viewer, &x.id).await.err().unwrap().code(), "access.denied");
+        assert_eq!(w.jobs.revoke(&user(Role::Operator), &e.node).await.err().unwrap().code(), "access.denied");
+        assert_eq!(w.jobs.create_enrolment_token(&user(Role::Operator), None).await.err().unwrap().code(), "access.denied");
+        w.jobs.execution(&viewer, &x.id).await.unwrap();
+    }
+
+    async fn a_plugin_reads_its_own_executions_only(db: Db) {
+        let w = World::new(db).await;
+        let e = w.enrol("a").await;
+        let p = plugin("p", &[("jobs.run", &[]), ("jobs.read", &[])]);
+        let other = plugin("q", &[("jobs.run", &[]), ("jobs.read", &[])]);
+        let all = plugin("r", &[("jobs.read", &[("executions", &["all"])])]);
+        let mine = w.jobs.run(&p, w.request(&[&e.node])).await.unwrap();
+        let theirs = w.run(&[&e.node]).await;
+        assert_eq!(w.jobs.execution(&p, &mine.id).await.unwrap().plugin.as_deref(), Some("p"));
+        for (who, id) in [(&p, &theirs.id), (&other, &mine.id)] {
+            assert_eq!(w.jobs.execution(who, id).await.err().unwrap().code(), "jobs.unknown_execution");
+            assert_eq!(w.jobs.output(who, id, &e.node, OutputStream::Stdout, 0, 0).await.err().unwrap().code(), "jobs.unknown_execution");
+            assert!(w.jobs.watch_output(who, id, WatchCursor::default()).await.is_err());
+        }
+        assert_eq!(w.jobs.cancel(&other, &mine.id).await.err().unwrap().code(), "jobs.unknown_execution");
+        assert_eq!(w.jobs.executions(&p, &ExecutionQuery::default()).await.unwrap().total, 1);
+        assert_eq!(w.jobs.executions(&all, &ExecutionQuery::default()).await.unwrap().total, 2);
+        let narrow = plugin("s", &[("jobs.run", &[("models", &["postgresql"])])]);
+        assert_eq!(w.jobs.run(&narrow, w.request(&[&e.node])).await.err().unwrap().code(), "access.denied");
+    }
+
+    async fn a_key_stands_for_one_execution(db: Db) {
+        let w = World::new(db).await;
+        let e = w.enrol("a").await;
+        let mut request = w.request(&[&e.node]);
+        request.key = Some("k".into());
+        let admin = admin();
+        let all = futures::future::join_all((0..5).map(|_| w.jobs.run(&admin, request.clone()))).await;
+        let ids: std::collections::HashSet<String> = all.into_iter().map(|r| r.unwrap().id).collect();
+        assert_eq!(ids.len(), 1);
+        // Another's key is another key.
+        let p = plugin("p", &[("jobs.run", &[])]);
+        assert!(!ids.contains(&w.jobs.run(&p, request.clone()).await.unwrap().id));
+        request.script.content = "something else".into();
+        assert_eq!(w.jobs.run(&admin, request).await.err().unwrap().code(), "jobs.key_conflict");
+    }
+
+    async fn targets_come_from_hosts_services_and_nodes(db: Db) {
+        let w = World::new(db).await;
+        let mut a = w.online("a").await;
+        let f = w.enrol("b").await;
+        *w.cmdb.records.lock().unwrap() = vec![
+            found("postgresql", "pg1", Some(&a.node)),
+            found("postgresql", "pg2", Some(&a.node)),
+            found("postgresql", "pg3", None),
+            found("host", "h2", Some(&f.node)),
+            found("redis", "r1", None),
+        ];
+        let targets: Targets = serde_json::from_value(serde_json::json!({"filter": {"model": "postgresql", "cel": ""}, "instances": [{"model": "host", "id": "h2"}]})).unwrap();
+        let preview = w.jobs.preview(&user(Role::Viewer), &targets).await.unwrap();
+        assert_eq!((preview.total, preview.unreachable.len()), (2, 1));
+        assert_eq!(preview.items[0].instances.len(), 2);
+        assert!(preview.unreachable[0].reason.contains("no agent"));
+        let mut request = w.request(&[]);
+        request.targets = Targets { instances: vec![], ..targets };
+        let x = w.jobs.run(&admin(), request).await.unwrap();
+        a.run().await;
+        a.finish(&x.id, F::Succeeded, 0).await;
+        soon(w.jobs.wait(&x.id)).await.unwrap();
+        let ids: Vec<String> = w.result(&x.id, &a.node).await.instances.into_iter().map(|i| i.id).collect();
+        assert_eq!(ids, ["pg1", "pg2"]);
+        let mut none = w.request(&[]);
+        none.targets.filter = Some(FilterTargets { model: "redis".into(), cel: String::new() });
+        assert_eq!(w.jobs.run(&admin(), none).await.err().unwrap().code(), "jobs.no_targets");
+        assert_eq!(w.jobs.run(&admin(), w.request(&[&f.node, &f.node])).await.err().unwrap().code(), "jobs.duplicate_target");
+        assert_eq!(w.jobs.run(&admin(), w.request(&["nobody"])).await.err().unwrap().code(), "jobs.unknown_node");
+        assert_eq!(w.jobs.run(&admin(), w.request(&[])).await.err().unwrap().code(), "jobs.no_targets");
+    }
+
+    async fn lists_have_pages(db: Db) {
+        let w = World::new(db).await;
+        let mut nodes = Vec::new();
+        for n in 0..5 {
+            nodes.push(w.enrol(&format!("m{n}")).await.node);
+        }
+        let ids: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        for _ in 0..3 {
+            w.run(&ids).await;
+        }
+        let admin = admin();
+        let first = w.jobs.executions(&admin, &ExecutionQuery { limit: 2, ..Default::default() }).await.unwrap();
+        let second = w.jobs.executions(&admin, &ExecutionQuery { limit: 2, cursor: first.next_cursor.clone(), search: Some("TES".into()), ..Default::default() }).await.unwrap();
+        assert_eq!((first.total, first.items.len(), second.items.len(), second.next_cursor), (3, 2, 1, None));
+        assert_eq!(first.items[0].summary.waiting, 5);
+        let id = &first.items[0].id;
+        let one = w.jobs.results(&admin, id, &ResultQuery { limit: 3, ..Default::default() }).await.unwrap();
+        let two = w.jobs.results(&admin, id, &ResultQuery { limit: 3, cursor: one.next_cursor.clone(), ..Default::default() }).await.unwrap();
+        let seen: Vec<&str> = one.items.iter().chain(&two.items).map(|t| t.node_id.as_str()).collect();
+        assert_eq!(seen, ids);
+        let page = w.jobs.nodes(&admin, &NodeQuery { limit: 4, ..Default::default() }).await.unwrap();
+        let rest = w.jobs.nodes(&admin, &NodeQuery { limit: 4, cursor: page.next_cursor.clone(), ..Default::default() }).await.unwrap();
+        assert_eq!((page.total, page.items.len(), rest.items.len()), (5, 4, 1));
+        let named = w.jobs.rename(&admin, ids[0], "db_1%").await.unwrap();
+        assert_eq!(named.name, "db_1%");
+        let hit = w.jobs.nodes(&admin, &NodeQuery { search: Some("B_1%".into()), ..Default::default() }).await.unwrap();
+        assert_eq!(hit.total, 1);
+    }
+}
