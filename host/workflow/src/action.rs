@@ -43,19 +43,8 @@ pub struct ActionError {
 
 impl ActionError {
     /// A failure that trying again does not mend.
-    pub fn new(
-        code: impl Into<String>,
-        status: u16,
-        title: impl Into<String>,
-        detail: impl Into<String>,
-    ) -> ActionError {
-        ActionError {
-            code: code.into(),
-            status,
-            title: title.into(),
-            detail: detail.into(),
-            retryable: false,
-        }
+    pub fn new(code: impl Into<String>, status: u16, title: impl Into<String>, detail: impl Into<String>) -> ActionError {
+        ActionError { code: code.into(), status, title: title.into(), detail: detail.into(), retryable: false }
     }
 
     /// The same, but worth another try.
@@ -94,11 +83,7 @@ impl WaitReporter {
 
     /// Says what is waited for, from now on. A later report replaces it.
     pub fn waiting(&self, reason: impl Into<String>, until: Option<i64>) {
-        (self.0)(Waiting {
-            reason: reason.into(),
-            since: plenum_store::now_ms(),
-            until,
-        });
+        (self.0)(Waiting { reason: reason.into(), since: plenum_store::now_ms(), until });
     }
 }
 
@@ -140,10 +125,5 @@ pub trait ActionHost: Send + Sync + 'static {
     async fn principal(&self, actor: &Actor) -> Result<Principal, ActionError>;
     /// May take long (a job): then it reports what it waits for. Called again with the same key after a restart: must be
     /// idempotent by key.
-    async fn call(
-        &self,
-        ctx: ActionContext,
-        name: &str,
-        input: Value,
-    ) -> Result<Value, ActionError>;
+    async fn call(&self, ctx: ActionContext, name: &str, input: Value) -> Result<Value, ActionError>;
 }

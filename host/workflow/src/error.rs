@@ -75,9 +75,7 @@ impl WorkflowError {
             WorkflowError::TooLarge { .. } => "workflow.too_large",
             WorkflowError::Principal(_) => "workflow.principal",
             WorkflowError::Stopped => "workflow.stopped",
-            WorkflowError::Store(StoreError::Conflict { .. } | StoreError::Unique(_)) => {
-                "workflow.conflict"
-            }
+            WorkflowError::Store(StoreError::Conflict { .. } | StoreError::Unique(_)) => "workflow.conflict",
             WorkflowError::Store(_) => "store.failed",
         }
     }
@@ -86,12 +84,9 @@ impl WorkflowError {
     pub fn status(&self) -> u16 {
         match self {
             WorkflowError::Denied(_) | WorkflowError::Principal(_) => 403,
-            WorkflowError::Invalid(_)
-            | WorkflowError::Input(_)
-            | WorkflowError::Argument { .. } => 422,
+            WorkflowError::Invalid(_) | WorkflowError::Input(_) | WorkflowError::Argument { .. } => 422,
             WorkflowError::NotFound(_) => 404,
-            WorkflowError::Conflict(_)
-            | WorkflowError::Store(StoreError::Conflict { .. } | StoreError::Unique(_)) => 409,
+            WorkflowError::Conflict(_) | WorkflowError::Store(StoreError::Conflict { .. } | StoreError::Unique(_)) => 409,
             WorkflowError::TooLarge { .. } => 413,
             WorkflowError::Stopped => 503,
             WorkflowError::Store(_) => 500,

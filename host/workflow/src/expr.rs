@@ -110,7 +110,8 @@ impl Jq {
     /// Evaluates `source` (without `${ }`) on `input`: its first output; no output is an error. Blocks, at most some seconds.
     /// Only those of `vars` that the text mentions are handed over.
     pub fn eval(&self, source: &str, input: &Value, vars: &[(&str, &Value)]) -> Result<Value, ExprError> {
-        let vars = vars.iter().filter(|(name, _)| source.contains(&format!("${name}"))).map(|(n, v)| ((*n).to_owned(), (*v).clone())).collect();
+        let vars =
+            vars.iter().filter(|(name, _)| source.contains(&format!("${name}"))).map(|(n, v)| ((*n).to_owned(), (*v).clone())).collect();
         self.send(source, input.clone(), vars, false)
     }
 
@@ -275,19 +276,20 @@ fn compile(source: &str, vars: &[&str]) -> Result<Program, ExprError> {
         .map_err(|_| ExprError::Syntax { message: "cannot be loaded".into(), position: 0 })?;
     Compiler::default().with_funs(natives()).with_global_vars(names.iter().map(String::as_str)).compile(modules).map_err(|errors| {
         match errors.first().and_then(|(_, e)| e.first()) {
-            Some((name, undefined)) => ExprError::Syntax {
-                message: format!("unknown {} `{}`", undefined.as_str(), shorten(name, 60)),
-                position: at(name),
-            },
+            Some((name, undefined)) => {
+                ExprError::Syntax { message: format!("unknown {} `{}`", undefined.as_str(), shorten(name, 60)), position: at(name) }
+            }
             None => ExprError::Syntax { message: "cannot be compiled".into(), position: 0 },
         }
     })
 }
 
 /// What reaches outside of the expression: the process, its environment and its streams.
-const FORBIDDEN: &[&str] = &["halt", "halt_error", "env", "$ENV", "input", "inputs", "debug", "debug_empty", "stderr", "stderr_empty", "input_line_number"];
+const FORBIDDEN: &[&str] =
+    &["halt", "halt_error", "env", "$ENV", "input", "inputs", "debug", "debug_empty", "stderr", "stderr_empty", "input_line_number"];
 /// Natives that walk their whole input, so that shared sub-values could make them run for ever.
-const WALKERS: &[&str] = &["tojson", "sort", "sort_by", "group_by", "min_by_or_empty", "max_by_or_empty", "contains", "indices", "bsearch", "implode", "has"];
+const WALKERS: &[&str] =
+    &["tojson", "sort", "sort_by", "group_by", "min_by_or_empty", "max_by_or_empty", "contains", "indices", "bsearch", "implode", "has"];
 
 fn std_defs() -> &'static [Def<&'static str>] {
     static DEFS: OnceLock<Vec<Def<&'static str>>> = OnceLock::new();
@@ -303,19 +305,29 @@ fn std_defs() -> &'static [Def<&'static str>] {
 
 fn natives() -> Vec<Fun<Data>> {
     let own: Vec<Fun<Data>> = vec![
-        ("__tick", v(0), Native::new(|cv| bome(tick(&cv.1).map(|()| cv.1))).with_paths(|cv| match tick(&cv.1.0) {
-            Ok(()) => Box::new(std::iter::once(Ok(cv.1))),
-            Err(e) => Box::new(std::iter::once(Err(jaq_core::Exn::from(e)))),
-        }).with_update(|cv, f| match tick(&cv.1) {
-            Ok(()) => f(cv.1),
-            Err(e) => Box::new(std::iter::once(Err(jaq_core::Exn::from(e)))),
-        })),
+        (
+            "__tick",
+            v(0),
+            Native::new(|cv| bome(tick(&cv.1).map(|()| cv.1)))
+                .with_paths(|cv| match tick(&cv.1.0) {
+                    Ok(()) => Box::new(std::iter::once(Ok(cv.1))),
+                    Err(e) => Box::new(std::iter::once(Err(jaq_core::Exn::from(e)))),
+                })
+                .with_update(|cv, f| match tick(&cv.1) {
+                    Ok(()) => f(cv.1),
+                    Err(e) => Box::new(std::iter::once(Err(jaq_core::Exn::from(e)))),
+                }),
+        ),
         ("__size", v(0), Native::new(|cv| bome(size(&cv.1).map(|()| cv.1)))),
-        ("__mul", v(2), Native::new(|mut cv| {
-            let r = cv.0.pop_var();
-            let l = cv.0.pop_var();
-            bome(check_mul(&l, &r).and_then(|()| l * r))
-        })),
+        (
+            "__mul",
+            v(2),
+            Native::new(|mut cv| {
+                let r = cv.0.pop_var();
+                let l = cv.0.pop_var();
+                bome(check_mul(&l, &r).and_then(|()| l * r))
+            }),
+        ),
     ];
     jaq_core::funs::<Data>()
         .chain(jaq_std::funs::<Data>())
@@ -452,7 +464,13 @@ fn guard<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, ExprErr
             fmt,
             parts
                 .into_iter()
-                .map(|p| Ok(match p { StrPart::Term(t) => StrPart::Term(sized(g(t)?)), StrPart::Str(s) => StrPart::Str(s), StrPart::Char(c) => StrPart::Char(c) }))
+                .map(|p| {
+                    Ok(match p {
+                        StrPart::Term(t) => StrPart::Term(sized(g(t)?)),
+                        StrPart::Str(s) => StrPart::Str(s),
+                        StrPart::Char(c) => StrPart::Char(c),
+                    })
+                })
                 .collect::<Result<_, ExprError>>()?,
         ),
         Term::Arr(Some(t)) => Term::Arr(Some(Box::new(ticked(g(*t)?)))),
@@ -480,9 +498,10 @@ fn guard<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, ExprErr
             args.into_iter().map(|a| Ok(ticked(g(a)?))).collect::<Result<_, ExprError>>()?,
         ),
         Term::TryCatch(t, c) => Term::TryCatch(gb(t)?, c.map(gb).transpose()?),
-        Term::IfThenElse(arms, otherwise) => {
-            Term::IfThenElse(arms.into_iter().map(|(c, t)| Ok((g(c)?, g(t)?))).collect::<Result<_, ExprError>>()?, otherwise.map(gb).transpose()?)
-        }
+        Term::IfThenElse(arms, otherwise) => Term::IfThenElse(
+            arms.into_iter().map(|(c, t)| Ok((g(c)?, g(t)?))).collect::<Result<_, ExprError>>()?,
+            otherwise.map(gb).transpose()?,
+        ),
         Term::Def(defs, t) => Term::Def(
             defs.into_iter()
                 .map(|d| Ok(Def { name: d.name, args: d.args, body: pipe(call("__tick"), g(d.body)?) }))
@@ -524,9 +543,9 @@ fn guard_pattern<'s>(p: Pattern<&'s str>, depth: usize) -> Result<Pattern<&'s st
     Ok(match p {
         Pattern::Var(v) => Pattern::Var(v),
         Pattern::Arr(a) => Pattern::Arr(a.into_iter().map(|p| guard_pattern(p, depth + 1)).collect::<Result<_, _>>()?),
-        Pattern::Obj(o) => {
-            Pattern::Obj(o.into_iter().map(|(t, p)| Ok((guard(t, depth + 1)?, guard_pattern(p, depth + 1)?))).collect::<Result<_, ExprError>>()?)
-        }
+        Pattern::Obj(o) => Pattern::Obj(
+            o.into_iter().map(|(t, p)| Ok((guard(t, depth + 1)?, guard_pattern(p, depth + 1)?))).collect::<Result<_, ExprError>>()?,
+        ),
     })
 }
 
@@ -545,7 +564,10 @@ fn to_val(v: Value, depth: usize) -> Result<Val, ExprError> {
         Value::String(s) => Val::utf8_str(s.into_bytes()),
         Value::Array(a) => a.into_iter().map(|v| to_val(v, depth + 1)).collect::<Result<Val, _>>()?,
         Value::Object(o) => {
-            let map = o.into_iter().map(|(k, v)| Ok((Val::utf8_str(k.into_bytes()), to_val(v, depth + 1)?))).collect::<Result<jaq_json::Map, ExprError>>()?;
+            let map = o
+                .into_iter()
+                .map(|(k, v)| Ok((Val::utf8_str(k.into_bytes()), to_val(v, depth + 1)?)))
+                .collect::<Result<jaq_json::Map, ExprError>>()?;
             Val::obj(map)
         }
     })
@@ -563,7 +585,11 @@ fn from_val(v: &Val, depth: usize, nodes: &mut usize) -> Result<Value, ExprError
         // JSON has no infinities; jq prints them as null too.
         Val::Num(Num::Float(f)) => {
             // 3.0 and 3 are one number to jq; a counter that went through a division should stay an integer.
-            if f.fract() == 0.0 && f.abs() < 9_007_199_254_740_992.0 { Value::from(*f as i64) } else { serde_json::Number::from_f64(*f).map_or(Value::Null, Value::Number) }
+            if f.fract() == 0.0 && f.abs() < 9_007_199_254_740_992.0 {
+                Value::from(*f as i64)
+            } else {
+                serde_json::Number::from_f64(*f).map_or(Value::Null, Value::Number)
+            }
         }
         Val::Num(n) => serde_json::from_str(&n.to_string()).unwrap_or(Value::Null),
         Val::TStr(s) | Val::BStr(s) => Value::String(String::from_utf8_lossy(s).into_owned()),
@@ -602,7 +628,10 @@ mod tests {
         assert_eq!(eval(".nope.deep // \"none\"", json!({})), Ok(json!("none")));
         assert_eq!(eval("[.[] | select(.ok)] | length", json!([{"ok": true}, {"ok": false}])), Ok(json!(1)));
         assert_eq!(eval("to_entries | map(.key) | join(\",\")", json!({"a": 1, "b": 2})), Ok(json!("a,b")));
-        assert_eq!(eval(".a.b |= . + 1 | del(.c) | .d[1:] = [9]", json!({"a": {"b": 1}, "c": 2, "d": [1, 2, 3]})), Ok(json!({"a": {"b": 2}, "d": [1, 9]})));
+        assert_eq!(
+            eval(".a.b |= . + 1 | del(.c) | .d[1:] = [9]", json!({"a": {"b": 1}, "c": 2, "d": [1, 2, 3]})),
+            Ok(json!({"a": {"b": 2}, "d": [1, 9]}))
+        );
         assert_eq!(eval("[paths]", json!({"a": [1]})), Ok(json!([["a"], ["a", 0]])));
         assert_eq!(eval("reduce range(10) as $i (0; . + $i)", json!(null)), Ok(json!(45)));
         assert_eq!(eval("[limit(3; repeat(1))]", json!(null)), Ok(json!([1, 1, 1])));

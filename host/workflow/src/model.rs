@@ -60,15 +60,9 @@ impl RunStatus {
     }
     /// By name.
     pub fn from_name(name: &str) -> Option<RunStatus> {
-        [
-            RunStatus::Running,
-            RunStatus::Waiting,
-            RunStatus::Succeeded,
-            RunStatus::Failed,
-            RunStatus::Cancelled,
-        ]
-        .into_iter()
-        .find(|s| s.name() == name)
+        [RunStatus::Running, RunStatus::Waiting, RunStatus::Succeeded, RunStatus::Failed, RunStatus::Cancelled]
+            .into_iter()
+            .find(|s| s.name() == name)
     }
     /// Whether it has ended.
     pub fn is_final(self) -> bool {
@@ -112,11 +106,7 @@ impl TaskStatus {
     /// By name.
     pub fn from_name(name: &str) -> Option<TaskStatus> {
         use TaskStatus::{Cancelled, Failed, Pending, Running, Skipped, Succeeded, Waiting};
-        [
-            Pending, Running, Waiting, Succeeded, Failed, Skipped, Cancelled,
-        ]
-        .into_iter()
-        .find(|s| s.name() == name)
+        [Pending, Running, Waiting, Succeeded, Failed, Skipped, Cancelled].into_iter().find(|s| s.name() == name)
     }
 }
 

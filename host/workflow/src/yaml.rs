@@ -19,7 +19,9 @@ pub fn read(text: &str) -> Result<Value, Problem> {
         return Err(problem(format!("the definition is {} bytes, the limit is {MAX_TEXT}", text.len())));
     }
     if let Some(line) = find_alias(text) {
-        return Err(problem(format!("line {line} uses a YAML anchor or alias; write the value out, or use `use.functions`, `use.retries` and the like")));
+        return Err(problem(format!(
+            "line {line} uses a YAML anchor or alias; write the value out, or use `use.functions`, `use.retries` and the like"
+        )));
     }
     let nodes = std::cell::Cell::new(0);
     let seed = Bounded { depth: 0, nodes: &nodes };

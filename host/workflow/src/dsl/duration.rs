@@ -17,7 +17,8 @@ pub enum DurationSpec {
 /// Milliseconds of `PT15M`, `P1DT2H`, or `{days, hours, minutes, seconds, milliseconds}`.
 pub fn millis(v: &Value) -> Result<i64, String> {
     let ms = match v {
-        Value::String(s) => iso(s).ok_or_else(|| format!("`{}` is not a duration; write PT30S, PT5M, P1D or {{minutes: 5}}", crate::expr::shorten(s, 40)))?,
+        Value::String(s) => iso(s)
+            .ok_or_else(|| format!("`{}` is not a duration; write PT30S, PT5M, P1D or {{minutes: 5}}", crate::expr::shorten(s, 40)))?,
         Value::Object(o) => {
             if o.is_empty() {
                 return Err("an empty duration; name days, hours, minutes, seconds or milliseconds".into());
@@ -87,7 +88,19 @@ mod tests {
         ] {
             assert_eq!(millis(&v), Ok(ms), "{v}");
         }
-        for v in [json!("30s"), json!("P"), json!("PT"), json!("P1M"), json!("PT5"), json!("PT1S1H"), json!({"years": 1}), json!({}), json!({"seconds": -1}), json!(5), json!("P99999D")] {
+        for v in [
+            json!("30s"),
+            json!("P"),
+            json!("PT"),
+            json!("P1M"),
+            json!("PT5"),
+            json!("PT1S1H"),
+            json!({"years": 1}),
+            json!({}),
+            json!({"seconds": -1}),
+            json!(5),
+            json!("P99999D"),
+        ] {
             assert!(millis(&v).is_err(), "{v}");
         }
     }

@@ -71,7 +71,11 @@ impl Schema {
         let more = errors.take(99).count();
         let at = first.instance_path().to_string();
         let text = crate::expr::shorten(&first.to_string(), 400);
-        Some(format!("{text} at {}{}", if at.is_empty() { "/" } else { &at }, if more > 0 { format!(" (and {more} more)") } else { String::new() }))
+        Some(format!(
+            "{text} at {}{}",
+            if at.is_empty() { "/" } else { &at },
+            if more > 0 { format!(" (and {more} more)") } else { String::new() }
+        ))
     }
 }
 

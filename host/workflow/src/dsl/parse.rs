@@ -91,8 +91,14 @@ impl Parser<'_> {
         for key in o.keys() {
             match key.as_str() {
                 "document" | "input" | "use" | "do" | "timeout" | "output" | "evaluate" => {}
-                "schedule" => self.problem("/schedule", "schedules are kept apart from definitions: leave `schedule` out and make a schedule for this workflow"),
-                other => self.problem(&step("", other), format!("unknown property `{other}`; here are: document, input, use, do, timeout, output, evaluate")),
+                "schedule" => self.problem(
+                    "/schedule",
+                    "schedules are kept apart from definitions: leave `schedule` out and make a schedule for this workflow",
+                ),
+                other => self.problem(
+                    &step("", other),
+                    format!("unknown property `{other}`; here are: document, input, use, do, timeout, output, evaluate"),
+                ),
             }
         }
         let (mut name, mut title, mut summary) = (String::new(), None, None);
@@ -102,7 +108,9 @@ impl Parser<'_> {
                 self.only(d, "/document", &["dsl", "namespace", "name", "version", "title", "summary", "tags", "metadata"]);
                 for field in ["dsl", "namespace", "name", "version"] {
                     match d.get(field).and_then(Value::as_str) {
-                        None => self.problem(&step("/document", field), format!("`{field}` is required and must be text (quote it: '1.0.0')")),
+                        None => {
+                            self.problem(&step("/document", field), format!("`{field}` is required and must be text (quote it: '1.0.0')"))
+                        }
                         Some(v) if field == "dsl" && !(v == "1.0" || v.starts_with("1.0.")) => {
                             self.problem("/document/dsl", format!("DSL `{v}` is not supported; write 1.0.0 to 1.0.3"));
                         }
@@ -257,7 +265,9 @@ impl Parser<'_> {
         let kind = match kinds.as_slice() {
             [one] => *one,
             [] => return self.problem(pointer, format!("the task says not what to do; one of {SUPPORTED} is required")),
-            many => return self.problem(pointer, format!("the task does several things at once ({}); make one task of each", many.join(", "))),
+            many => {
+                return self.problem(pointer, format!("the task does several things at once ({}); make one task of each", many.join(", ")));
+            }
         };
         let extra: &[&str] = match kind {
             "call" => &["call", "with"],
@@ -274,11 +284,30 @@ impl Parser<'_> {
         let timeout = o.get("timeout").and_then(|t| self.timeout(t, &step(pointer, "timeout"), scope));
         let then = self.then(o.get("then"), &step(pointer, "then"), siblings);
         let Some(kind) = self.kind(kind, o, pointer, scope, depth, siblings) else { return };
-        let task = Task { pointer: pointer.to_owned(), name: name.to_owned(), source: v.clone(), condition, input, output, export, timeout, then, kind };
+        let task = Task {
+            pointer: pointer.to_owned(),
+            name: name.to_owned(),
+            source: v.clone(),
+            condition,
+            input,
+            output,
+            export,
+            timeout,
+            then,
+            kind,
+        };
         self.tasks.insert(pointer.to_owned(), Arc::new(task));
     }
 
-    fn kind(&mut self, kind: &str, o: &Map<String, Value>, pointer: &str, scope: &[String], depth: usize, siblings: &[String]) -> Option<Kind> {
+    fn kind(
+        &mut self,
+        kind: &str,
+        o: &Map<String, Value>,
+        pointer: &str,
+        scope: &[String],
+        depth: usize,
+        siblings: &[String],
+    ) -> Option<Kind> {
         let at = step(pointer, kind);
         let value = o.get(kind)?;
         Some(match kind {
@@ -307,10 +336,14 @@ impl Parser<'_> {
                     && !known.has_action(name)
                 {
                     let message = if ["http", "grpc", "openapi", "asyncapi", "a2a", "mcp"].contains(&name) {
-                        format!("`call: {name}` is not supported; call an action (cmdb.query, job.run, <plugin>.<action>, ..) or a function of use.functions")
+                        format!(
+                            "`call: {name}` is not supported; call an action (cmdb.query, job.run, <plugin>.<action>, ..) or a function of use.functions"
+                        )
                     } else {
                         let hint = nearest(name, &known.actions()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-                        format!("there is no action `{name}`{hint} The list of actions shows what can be called; a plugin's actions need the plugin installed")
+                        format!(
+                            "there is no action `{name}`{hint} The list of actions shows what can be called; a plugin's actions need the plugin installed"
+                        )
                     };
                     self.problem(&at, message);
                 }
@@ -607,7 +640,8 @@ impl Parser<'_> {
             Some(Value::String(s)) => s.trim_start_matches('$').to_owned(),
             Some(_) => String::new(),
         };
-        let good = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let good = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !good || name.starts_with("__") || name.len() > 64 {
             self.problem(pointer, "a variable's name consists of letters, digits and _");
         } else if GLOBALS.contains(&name.as_str()) {
@@ -689,8 +723,13 @@ impl Parser<'_> {
                 if items.iter().all(|t| matches!(t, Template::Literal(_))) { Template::Literal(v.clone()) } else { Template::List(items) }
             }
             Value::Object(o) => {
-                let items: Vec<(String, Template)> = o.iter().map(|(k, v)| (k.clone(), self.template(v, &step(pointer, k), scope))).collect();
-                if items.iter().all(|(_, t)| matches!(t, Template::Literal(_))) { Template::Literal(v.clone()) } else { Template::Object(items) }
+                let items: Vec<(String, Template)> =
+                    o.iter().map(|(k, v)| (k.clone(), self.template(v, &step(pointer, k), scope))).collect();
+                if items.iter().all(|(_, t)| matches!(t, Template::Literal(_))) {
+                    Template::Literal(v.clone())
+                } else {
+                    Template::Object(items)
+                }
             }
             v => Template::Literal(v.clone()),
         }

@@ -34,7 +34,8 @@ pub(crate) fn size(v: &Value) -> usize {
 }
 
 fn time(ms: i64) -> Value {
-    let iso = chrono::DateTime::from_timestamp_millis(ms).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)).unwrap_or_default();
+    let iso =
+        chrono::DateTime::from_timestamp_millis(ms).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)).unwrap_or_default();
     json!({ "iso8601": iso, "epoch": { "seconds": ms.div_euclid(1000), "milliseconds": ms } })
 }
 
@@ -77,7 +78,10 @@ impl State {
             })));
         }
         if source.contains("$workflow") {
-            own.push(("workflow", json!({ "id": w.run.id, "definition": w.workflow.source, "input": w.run.input, "startedAt": time(w.run.started_at) })));
+            own.push((
+                "workflow",
+                json!({ "id": w.run.id, "definition": w.workflow.source, "input": w.run.input, "startedAt": time(w.run.started_at) }),
+            ));
         }
         if source.contains("$runtime") {
             own.push(("runtime", json!({ "name": "plenum", "version": env!("CARGO_PKG_VERSION"), "metadata": {} })));
@@ -110,7 +114,9 @@ impl State {
             Template::Literal(v) => v.clone(),
             Template::Expr(e) => self.eval(w, e, on, see)?,
             Template::List(items) => Value::Array(items.iter().map(|t| self.fill(w, t, on, see)).collect::<Result<_, _>>()?),
-            Template::Object(items) => Value::Object(items.iter().map(|(k, t)| Ok((k.clone(), self.fill(w, t, on, see)?))).collect::<Result<_, Value>>()?),
+            Template::Object(items) => {
+                Value::Object(items.iter().map(|(k, t)| Ok((k.clone(), self.fill(w, t, on, see)?))).collect::<Result<_, Value>>()?)
+            }
         })
     }
 
@@ -119,7 +125,8 @@ impl State {
             DurationSpec::Fixed(ms) => Ok(*ms),
             DurationSpec::Expr(e) => {
                 let v = self.eval(w, e, on, see)?;
-                crate::dsl::duration::millis(&v).map_err(|m| error("expression", 400, "Not a duration", format!("{m} (from `{}`)", crate::expr::shorten(e, 100))))
+                crate::dsl::duration::millis(&v)
+                    .map_err(|m| error("expression", 400, "Not a duration", format!("{m} (from `{}`)", crate::expr::shorten(e, 100))))
             }
         }
     }

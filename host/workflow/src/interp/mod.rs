@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use data::size as size_of;
+
 use crate::dsl::{Then, Workflow};
 use crate::expr::Jq;
 use crate::model::{RunStatus, Task};
@@ -203,9 +205,14 @@ impl State {
         self.frames
             .iter()
             .filter_map(|(id, f)| match &f.body {
-                Body::Call { key, action, args } => {
-                    Some(Call { key: key.clone(), id: *id, path: f.path.clone(), attempt: f.attempt, action: action.clone(), input: args.clone() })
-                }
+                Body::Call { key, action, args } => Some(Call {
+                    key: key.clone(),
+                    id: *id,
+                    path: f.path.clone(),
+                    attempt: f.attempt,
+                    action: action.clone(),
+                    input: args.clone(),
+                }),
                 _ => None,
             })
             .collect()

@@ -128,9 +128,29 @@ impl Stepper<'_> {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn list(&mut self, parent: Option<u64>, pointer: String, path: String, raw: Value, vars: Map<String, Value>, attempt: u32, deadline: Option<i64>) {
-        let frame =
-            Frame { parent, pointer, path, slot: 0, raw: Value::Null, input: Value::Null, vars, attempt, started_at: self.w.now, deadline, body: Body::List { at: 0 } };
+    fn list(
+        &mut self,
+        parent: Option<u64>,
+        pointer: String,
+        path: String,
+        raw: Value,
+        vars: Map<String, Value>,
+        attempt: u32,
+        deadline: Option<i64>,
+    ) {
+        let frame = Frame {
+            parent,
+            pointer,
+            path,
+            slot: 0,
+            raw: Value::Null,
+            input: Value::Null,
+            vars,
+            attempt,
+            started_at: self.w.now,
+            deadline,
+            body: Body::List { at: 0 },
+        };
         let id = self.insert(frame);
         self.at(id, 0, raw);
     }
@@ -186,14 +206,22 @@ impl Stepper<'_> {
         if self.state.steps > MAX_STEPS {
             self.drop_children(None);
             self.state.ops.clear();
-            let e = error("runtime", 500, "Too many tasks", format!("the run began {MAX_STEPS} tasks; it probably loops. Give the loop an end, or split the work into several runs"));
+            let e = error(
+                "runtime",
+                500,
+                "Too many tasks",
+                format!("the run began {MAX_STEPS} tasks; it probably loops. Give the loop an end, or split the work into several runs"),
+            );
             return self.end(RunStatus::Failed, Value::Null, Some(e));
         }
         let Some(task) = self.w.workflow.tasks.get(&pointer).cloned() else {
             return self.fail(id, error("configuration", 400, "No such task", format!("the definition has no task {pointer}")));
         };
         if self.depth(id) > MAX_DEPTH || self.state.frames.len() > MAX_FRAMES {
-            return self.fail(id, error("runtime", 500, "Nested too deeply", "functions call each other without end, or forks are nested too widely"));
+            return self.fail(
+                id,
+                error("runtime", 500, "Nested too deeply", "functions call each other without end, or forks are nested too widely"),
+            );
         }
         match self.begin(id, &task) {
             Ok(()) => {}
@@ -295,7 +323,11 @@ impl Stepper<'_> {
                     Value::Array(a) => a,
                     Value::Null => Vec::new(),
                     other => {
-                        let kind = match other { Value::Object(_) => "an object", Value::String(_) => "a text", _ => "a number or boolean" };
+                        let kind = match other {
+                            Value::Object(_) => "an object",
+                            Value::String(_) => "a text",
+                            _ => "a number or boolean",
+                        };
                         return Err(error("expression", 400, "Not a list", format!("`for.in` yields {kind} where a list is needed")));
                     }
                 };
@@ -391,7 +423,8 @@ impl Stepper<'_> {
         let Some(task) = w.workflow.tasks.get(&frame.pointer).cloned() else { return };
         let finished = (|| {
             let vars = self.state.scope(frame.parent);
-            let see = See { task: Some((&task, &frame)), input: Some(&frame.input), raw_output: Some(&raw), vars: Some(&vars), output: None };
+            let see =
+                See { task: Some((&task, &frame)), input: Some(&frame.input), raw_output: Some(&raw), vars: Some(&vars), output: None };
             let output = match &task.output.expr {
                 Some(t) => self.state.fill(w, t, &raw, see)?,
                 None => raw.clone(),
@@ -456,7 +489,12 @@ impl Stepper<'_> {
                         let found = list.iter().position(|p| self.w.workflow.tasks.get(p).is_some_and(|t| t.name == name));
                         match found {
                             Some(i) => i,
-                            None => return self.fail(id, error("configuration", 400, "No such task", format!("`then` names {name}, which this list has not"))),
+                            None => {
+                                return self.fail(
+                                    id,
+                                    error("configuration", 400, "No such task", format!("`then` names {name}, which this list has not")),
+                                );
+                            }
                         }
                     }
                 };
@@ -495,7 +533,9 @@ impl Stepper<'_> {
         match &mut f.body {
             Body::Try { phase: Phase::Trying, .. } => self.catch(id, error),
             // A race is lost only when nobody is left who could win it.
-            Body::Fork { left, .. } if matches!(self.w.workflow.tasks.get(&f.pointer).map(|t| &t.kind), Some(Kind::Fork { compete: true })) => {
+            Body::Fork { left, .. }
+                if matches!(self.w.workflow.tasks.get(&f.pointer).map(|t| &t.kind), Some(Kind::Fork { compete: true })) =>
+            {
                 *left = left.saturating_sub(1);
                 if *left == 0 {
                     self.fail(id, error);
@@ -697,5 +737,14 @@ fn check(flow: &Flow, value: &Value, what: &str) -> Result<(), Error> {
 
 fn limit(value: &Value, max: usize, what: &str) -> Result<(), Error> {
     let n = size(value);
-    if n > max { Err(error("runtime", 413, "Too much data", format!("{what} is about {n} bytes, the limit is {max}; keep data in a collection or the CMDB and pass its id"))) } else { Ok(()) }
+    if n > max {
+        Err(error(
+            "runtime",
+            413,
+            "Too much data",
+            format!("{what} is about {n} bytes, the limit is {max}; keep data in a collection or the CMDB and pass its id"),
+        ))
+    } else {
+        Ok(())
+    }
 }
