@@ -65,7 +65,11 @@ fn answer(stream: TcpStream, local: &Arc<Local>) -> std::io::Result<()> {
         let request = http::Request {
             method: method.clone(),
             path: format!("/{path}"),
-            query: query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (decode(name), decode(value))).collect(),
+            query: query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(name, value)| (http::decode(name, true), http::decode(value, true)))
+                .collect(),
             body,
             user: "admin".into(),
             locale: "en".into(),
@@ -114,20 +118,4 @@ fn file(path: &str) -> (u16, &'static str, Vec<u8>) {
         Ok(content) => (200, kind, content),
         Err(_) => (404, "text/plain", Vec::new()),
     }
-}
-
-fn decode(text: &str) -> String {
-    let mut out = Vec::new();
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let hex = [bytes.next().unwrap_or(b'0'), bytes.next().unwrap_or(b'0')];
-                out.push(u8::from_str_radix(&String::from_utf8_lossy(&hex), 16).unwrap_or(b'?'));
-            }
-            byte => out.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

@@ -293,6 +293,28 @@ fn inspection_list(platform: &impl Platform, request: &Request) -> Result<Respon
     Response::json(200, &json!({ "items": items, "next_cursor": page.next_cursor, "total": page.total }))
 }
 
+/// An error as an answer.
+pub fn problem(failure: &Failure) -> Response {
+    Response::problem(failure)
+}
+
+/// `%41` and, in queries, `+`.
+pub fn decode(text: &str, query: bool) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' if query => out.push(b' '),
+            b'%' => {
+                let hex = [bytes.next().unwrap_or(b'?'), bytes.next().unwrap_or(b'?')];
+                out.push(std::str::from_utf8(&hex).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(b'?'));
+            }
+            byte => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// An action of the workflow, by name.
 pub fn action(platform: &impl Platform, name: &str, input: Value) -> Result<Value, Failure> {
     fn read<T: for<'de> Deserialize<'de>>(input: Value) -> Result<T, Failure> {

@@ -1,12 +1,16 @@
 //! Inspection Center: checks as data, run on many machines at once, graded, explained and compared over time.
 //!
-//! The pure part is [`check`]. It is an ordinary plugin: everything it can do goes through `plenum-sdk`.
+//! The pure part is [`check`]. It is an ordinary plugin: its component imports what its manifest asks for and nothing else.
 
+#[cfg(target_family = "wasm")]
+mod bindings;
 pub mod catalog;
 pub mod check;
 pub mod error;
 pub mod export;
 pub mod flow;
+#[cfg(target_family = "wasm")]
+mod guest;
 pub mod http;
 pub mod inspections;
 #[cfg(not(target_family = "wasm"))]

@@ -1,5 +1,5 @@
 //! What the Inspection Center needs from the platform, in its own words, so that its rules can be tried without one.
-//! `platform.rs` speaks to the real one through `plenum-sdk`.
+//! `guest.rs` speaks to the real one.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
