@@ -1,0 +1,111 @@
+/** Every call that the portal makes, by domain. Paths and shapes are named here and nowhere else. */
+import { http, segment } from './client';
+import type * as A from './types';
+
+type L = A.ListParams & Record<string, string | number | boolean | undefined>;
+
+export const api = {
+  session: {
+    get: () => http.get<A.Session>('/session'),
+    signIn: (b: { name: string; password: string }) => http.post<A.Session>('/session', b),
+    signOut: () => http.delete<void>('/session'),
+    password: (b: { current: string; new: string }) => http.put<void>('/session/password', b),
+  },
+  system: { get: () => http.get<A.SystemInfo>('/system') },
+  users: {
+    list: (q: L = {}) => http.get<A.Page<A.User>>('/users', q),
+    create: (b: { name: string; display_name: string; role: A.Role; password: string }) => http.post<A.User>('/users', b),
+    update: (id: string, b: Partial<{ display_name: string; role: A.Role; disabled: boolean; password: string }>) =>
+      http.patch<A.User>(segment`/users/${id}`, b),
+  },
+  tokens: {
+    list: () => http.get<A.Page<A.Token>>('/tokens'),
+    create: (b: { name: string; role: A.Role; expires_in_days?: number }) => http.post<A.Token>('/tokens', b),
+    delete: (id: string) => http.delete<void>(segment`/tokens/${id}`),
+  },
+  audit: { list: (q: L) => http.get<A.Page<A.AuditEntry>>('/audit', q) },
+  cmdb: {
+    models: () => http.get<A.Page<A.Model>>('/cmdb/models'),
+    model: (name: string) => http.get<A.Model>(segment`/cmdb/models/${name}`),
+    createModel: (b: Partial<A.Model>) => http.post<A.Model>('/cmdb/models', b),
+    updateModel: (name: string, b: Partial<A.Model>) => http.put<A.Model>(segment`/cmdb/models/${name}`, b),
+    deleteModel: (name: string) => http.delete<void>(segment`/cmdb/models/${name}`),
+    instances: (model: string, q: L) => http.get<A.Page<A.Instance>>(segment`/cmdb/models/${model}/instances`, q),
+    instance: (model: string, id: string) => http.get<A.Instance>(segment`/cmdb/models/${model}/instances/${id}`),
+    create: (model: string, attributes: Record<string, A.Json>) =>
+      http.post<A.Instance>(segment`/cmdb/models/${model}/instances`, { attributes }),
+    update: (model: string, id: string, version: number, attributes: Record<string, A.Json>, why?: string) =>
+      http.patch<A.Instance>(segment`/cmdb/models/${model}/instances/${id}`, { version, attributes, ...(why ? { why } : {}) }),
+    delete: (model: string, id: string) => http.delete<void>(segment`/cmdb/models/${model}/instances/${id}`),
+    history: (model: string, id: string, q: L = {}) =>
+      http.get<A.Page<A.Change>>(segment`/cmdb/models/${model}/instances/${id}/history`, q),
+    related: (model: string, id: string) => http.get<A.Page<A.Related>>(segment`/cmdb/models/${model}/instances/${id}/related`),
+    associate: (b: { kind: string; from: { model: string; id: string }; to: { model: string; id: string } }) =>
+      http.post<A.Related>('/cmdb/associations', b),
+    dissociate: (id: string) => http.delete<void>(segment`/cmdb/associations/${id}`),
+    checkFilter: (model: string, filter: string, signal?: AbortSignal) => {
+      void signal;
+      return http.post<A.FilterCheck>('/cmdb/filter/check', { model, filter });
+    },
+    search: (q: string, signal?: AbortSignal) => http.get<A.Page<A.SearchHit>>('/cmdb/search', { q }, signal),
+  },
+  nodes: {
+    list: (q: L = {}) => http.get<A.Page<A.Node>>('/nodes', q),
+    get: (id: string) => http.get<A.Node>(segment`/nodes/${id}`),
+    rename: (id: string, name: string) => http.patch<A.Node>(segment`/nodes/${id}`, { name }),
+    revoke: (id: string) => http.delete<void>(segment`/nodes/${id}`),
+    collect: (id: string) => http.post<void>(segment`/nodes/${id}/collect`),
+    enrol: (b: { ttl_s?: number } = {}) => http.post<A.EnrolmentToken>('/nodes/enrolment-tokens', b),
+  },
+  jobs: {
+    list: (q: L) => http.get<A.Page<A.Execution>>('/jobs/executions', q),
+    get: (id: string) => http.get<A.Execution>(segment`/jobs/executions/${id}`),
+    run: (b: A.RunRequest) => http.post<A.Execution>('/jobs/executions', b),
+    results: (id: string, q: L = {}) => http.get<A.Page<A.TargetResult>>(segment`/jobs/executions/${id}/results`, q),
+    output: (id: string, node: string, stream: 'stdout' | 'stderr', offset: number) =>
+      http.get<{ text: string; offset: number; next_offset: number; total?: number }>(
+        segment`/jobs/executions/${id}/results/${node}/output`,
+        { stream, offset },
+      ),
+    cancel: (id: string) => http.post<void>(segment`/jobs/executions/${id}/cancel`),
+    preview: (targets: A.Targets) => http.post<A.TargetPreview>('/jobs/targets/preview', { targets }),
+  },
+  workflows: {
+    list: (q: L = {}) => http.get<A.Page<A.WorkflowDefinition>>('/workflows', q),
+    get: (name: string) => http.get<A.WorkflowDefinition>(segment`/workflows/${name}`),
+    create: (b: { name: string; source: string }) => http.post<A.WorkflowDefinition>('/workflows', b),
+    update: (name: string, b: { source: string }) => http.put<A.WorkflowDefinition>(segment`/workflows/${name}`, b),
+    delete: (name: string) => http.delete<void>(segment`/workflows/${name}`),
+    validate: (source: string) => http.post<A.ValidationResult>('/workflows/validate', { source }),
+    start: (name: string, input: A.Json) => http.post<A.Run>(segment`/workflows/${name}/runs`, { input }),
+    actions: () => http.get<A.Page<A.ActionInfo>>('/actions'),
+  },
+  runs: {
+    list: (q: L) => http.get<A.Page<A.Run>>('/runs', q),
+    get: (id: string) => http.get<A.Run>(segment`/runs/${id}`),
+    cancel: (id: string) => http.post<void>(segment`/runs/${id}/cancel`),
+  },
+  schedules: {
+    list: (q: L = {}) => http.get<A.Page<A.Schedule>>('/schedules', q),
+    create: (b: Partial<A.Schedule>) => http.post<A.Schedule>('/schedules', b),
+    update: (id: string, b: Partial<A.Schedule>) => http.patch<A.Schedule>(segment`/schedules/${id}`, b),
+    delete: (id: string) => http.delete<void>(segment`/schedules/${id}`),
+    preview: (cron: string, timezone: string) => http.post<{ times: string[] }>('/schedules/preview', { cron, timezone }),
+  },
+  catalog: {
+    list: () => http.get<A.Page<A.CatalogEntry>>('/catalog'),
+    get: (id: string) => http.get<A.CatalogEntry>(segment`/catalog/${id}`),
+  },
+  plugins: {
+    list: () => http.get<A.Page<A.Plugin>>('/plugins'),
+    get: (id: string) => http.get<A.Plugin>(segment`/plugins/${id}`),
+    install: (b: { id: string; version: string; permissions: string[] }) => http.post<A.Plugin>('/plugins', b),
+    uninstall: (id: string, deleteData: boolean) => http.delete<void>(segment`/plugins/${id}`, { delete_data: deleteData }),
+    enable: (id: string) => http.post<A.Plugin>(segment`/plugins/${id}/enable`),
+    disable: (id: string) => http.post<A.Plugin>(segment`/plugins/${id}/disable`),
+    settings: (id: string) => http.get<{ schema: A.Setting[]; values: Record<string, A.Json> }>(segment`/plugins/${id}/settings`),
+    putSettings: (id: string, values: Record<string, A.Json>) => http.put<unknown>(segment`/plugins/${id}/settings`, values),
+    logs: (id: string, q: L = {}) => http.get<A.Page<A.PluginLog>>(segment`/plugins/${id}/logs`, q),
+    action: (id: string, name: string, input: A.Json) => http.post<A.Json>(segment`/plugins/${id}/actions/${name}`, input),
+  },
+};

@@ -1,0 +1,171 @@
+import { Button, DatePicker, Form, Input, InputNumber, Select, Switch } from 'antd';
+import { useQuery } from '@tanstack/react-query';
+import { lazy, Suspense, useState } from 'react';
+import dayjs from 'dayjs';
+import { Problem } from '../../api/client';
+import { api } from '../../api/endpoints';
+import type { Attribute, Instance, Json, Model } from '../../api/types';
+import { ProblemNote } from '../../components/base';
+import { useAct } from '../../components/useAct';
+import { useI18n } from '../../i18n';
+import { isMissing } from './values';
+
+const CodeEditor = lazy(() => import('../../components/CodeEditor'));
+
+type Values = Record<string, unknown>;
+
+/** An attribute's value as its input holds it. */
+export function toInput(a: Attribute, v: Json | undefined): unknown {
+  if (isMissing(v)) return undefined;
+  if (a.kind === 'json' || a.kind === 'table') return JSON.stringify(v, null, 2);
+  if (a.kind === 'timestamp') return dayjs(typeof v === 'number' ? v : String(v));
+  return v;
+}
+
+/** What an input holds as the attribute's value; null clears it. Throws SyntaxError for text that is no JSON. */
+export function fromInput(a: Attribute, v: unknown): Json {
+  if (v === undefined || v === null || v === '') return null;
+  if (a.kind === 'json' || a.kind === 'table') return JSON.parse(String(v)) as Json;
+  if (a.kind === 'timestamp') return (v as dayjs.Dayjs).toISOString();
+  return v as Json;
+}
+
+export function InstanceForm({ model, instance, onDone }: { model: Model; instance?: Instance; onDone: (i: Instance) => void }) {
+  const { t, tl, maybe } = useI18n();
+  const [form] = Form.useForm<Values>();
+  const [problem, setProblem] = useState<unknown>(null);
+  const save = useAct<Values, Instance>({
+    run: (values) => {
+      const attributes: Record<string, Json> = {};
+      for (const a of model.attributes) {
+        if (a.editable === false || !(a.name in values)) continue;
+        const next = fromInput(a, values[a.name]);
+        if (instance && JSON.stringify(next) === JSON.stringify(instance.attributes[a.name] ?? null)) continue;
+        if (!instance && next === null) continue;
+        attributes[a.name] = next;
+      }
+      const why = typeof values.__why === 'string' ? values.__why.trim() : '';
+      return instance ? api.cmdb.update(model.name, instance.id, instance.version, attributes, why || undefined) : api.cmdb.create(model.name, attributes);
+    },
+    done: instance ? t('cmdb.saved') : t('cmdb.created'),
+    stale: [['cmdb']],
+    quiet: true,
+    then: (i) => onDone(i),
+  });
+  const submit = (values: Values) => {
+    setProblem(null);
+    save.mutate(values, {
+      onError: (e) => {
+        setProblem(e);
+        if (!(e instanceof Problem)) return;
+        // The host names the offending attribute: show it there.
+        const fields = [...e.errors, ...(e.pointer ? [{ pointer: e.pointer, detail: e.detail }] : [])]
+          .map(({ pointer, detail }) => ({ name: pointer.split('/').pop() ?? '', errors: [detail] }))
+          .filter((f) => model.attributes.some((a) => a.name === f.name));
+        if (fields.length) form.setFields(fields);
+      },
+    });
+  };
+  const editable = model.attributes.filter((a) => a.editable !== false);
+  const sections = new Map<string, Attribute[]>();
+  for (const a of editable) sections.set(a.section ?? '', [...(sections.get(a.section ?? '') ?? []), a]);
+  const initial: Values = {};
+  for (const a of editable) initial[a.name] = toInput(a, instance?.attributes[a.name]);
+  const found = model.attributes.length - editable.length;
+  return (
+    <Form form={form} layout="vertical" initialValues={initial} onFinish={submit} scrollToFirstError>
+      {[...sections].map(([section, attributes]) => (
+        <fieldset key={section} style={{ marginBottom: 14 }}>
+          <legend>{maybe(`section.${section}`, section || t('section.general'))}</legend>
+          <div className="form-grid">
+            {attributes.map((a) => (
+              <Form.Item
+                key={a.name}
+                name={a.name}
+                label={tl(a.title) + (a.unit ? ` (${a.unit})` : '')}
+                tooltip={tl(a.description) || undefined}
+                valuePropName={a.kind === 'boolean' ? 'checked' : 'value'}
+                className={['long_text', 'json', 'table', 'list'].includes(a.kind) ? 'wide' : undefined}
+                rules={[
+                  { required: a.required && a.kind !== 'boolean', message: t('form.required') },
+                  ...(a.kind === 'json' || a.kind === 'table'
+                    ? [
+                        {
+                          validator: (_: unknown, v: unknown) => {
+                            try {
+                              fromInput(a, v);
+                              return Promise.resolve();
+                            } catch (e) {
+                              return Promise.reject(new Error(t('form.notJson', { why: e instanceof Error ? e.message : '' })));
+                            }
+                          },
+                        },
+                      ]
+                    : []),
+                ]}
+              >
+                <AttributeInput attribute={a} />
+              </Form.Item>
+            ))}
+          </div>
+        </fieldset>
+      ))}
+      {found > 0 && <p className="dim" style={{ marginBottom: 12 }}>{t('cmdb.foundByAgent', { n: found })}</p>}
+      {instance && (
+        <Form.Item name="__why" label={t('cmdb.why')}>
+          <Input maxLength={500} placeholder={t('cmdb.whyHint')} />
+        </Form.Item>
+      )}
+      {problem ? (
+        <div style={{ marginBottom: 12 }}>
+          <ProblemNote error={problem} />
+        </div>
+      ) : null}
+      <Button type="primary" htmlType="submit" loading={save.isPending}>
+        {t('action.save')}
+      </Button>
+    </Form>
+  );
+}
+
+function AttributeInput({ attribute: a, ...rest }: { attribute: Attribute; value?: unknown; onChange?: (v: never) => void; id?: string; checked?: boolean }) {
+  const { tl } = useI18n();
+  const props = rest as Record<string, never>;
+  switch (a.kind) {
+    case 'long_text':
+      return <Input.TextArea autoSize={{ minRows: 2, maxRows: 10 }} {...props} />;
+    case 'integer':
+      return <InputNumber precision={0} style={{ width: '100%' }} {...props} />;
+    case 'decimal':
+      return <InputNumber style={{ width: '100%' }} {...props} />;
+    case 'boolean':
+      return <Switch {...props} />;
+    case 'timestamp':
+      return <DatePicker showTime style={{ width: '100%' }} {...props} />;
+    case 'enum':
+      return <Select allowClear={!a.required} showSearch optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o.value, label: tl(o.title) || o.value }))} {...props} />;
+    case 'list':
+      return <Select mode="tags" tokenSeparators={[',']} open={false} suffixIcon={null} {...props} />;
+    case 'json':
+    case 'table':
+      return (
+        <Suspense fallback={<Input.TextArea rows={4} disabled />}>
+          <CodeEditor language="json" label={tl(a.title)} minHeight={90} {...props} />
+        </Suspense>
+      );
+    case 'reference':
+      return a.model ? <ReferenceInput model={a.model} {...props} /> : <Input {...props} />;
+    default:
+      return <Input {...props} />;
+  }
+}
+
+/** Chooses one instance of a model by searching for it. */
+export function ReferenceInput({ model, value, onChange, id }: { model: string; value?: string; onChange?: (id: string | undefined) => void; id?: string }) {
+  const [text, setText] = useState('');
+  const found = useQuery({ queryKey: ['cmdb', 'instances', model, 'pick', text], queryFn: () => api.cmdb.instances(model, { search: text, limit: 25 }), placeholderData: (o) => o });
+  const current = useQuery({ queryKey: ['cmdb', 'instance', model, value], queryFn: () => api.cmdb.instance(model, value ?? ''), enabled: Boolean(value), retry: false });
+  const options = (found.data?.items ?? []).map((i) => ({ value: i.id, label: i.label }));
+  if (current.data && !options.some((o) => o.value === current.data.id)) options.unshift({ value: current.data.id, label: current.data.label });
+  return <Select id={id} showSearch allowClear filterOption={false} onSearch={setText} loading={found.isFetching} value={value} onChange={onChange} options={options} />;
+}

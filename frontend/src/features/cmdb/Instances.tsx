@@ -1,0 +1,143 @@
+import { Button, Drawer } from 'antd';
+import { useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams } from '@tanstack/react-router';
+import { Play, Plus, Settings2 } from 'lucide-react';
+import { useState } from 'react';
+import { api } from '../../api/endpoints';
+import type { Instance, Model } from '../../api/types';
+import { Clip, Empty, Icon, Loading, PageHead, ProblemNote, Time } from '../../components/base';
+import { ResourceList, type ListColumn } from '../../components/ResourceList';
+import { useUrl } from '../../components/useUrl';
+import { useI18n } from '../../i18n';
+import { useCan } from '../../session';
+import { InstanceForm } from './InstanceForm';
+import { ModelIcon } from './ModelIcon';
+import { AttributeValue, plain } from './values';
+
+// What a person looks for first, when a model has too many attributes for one line.
+const FIRST = ['status', 'env', 'os_name', 'os_version', 'version', 'address', 'addresses', 'port', 'arch', 'cpu_count', 'memory_bytes', 'owner'];
+const SHOWN = 8;
+
+export function defaultColumns(model: Model): Set<string> {
+  const simple = model.attributes.filter((a) => a.name !== model.display && a.kind !== 'table' && a.kind !== 'json' && a.kind !== 'long_text');
+  const ranked = [...simple].sort((a, b) => rank(a.name) - rank(b.name));
+  return new Set(ranked.slice(0, SHOWN).map((a) => a.name));
+}
+
+function rank(name: string): number {
+  const i = FIRST.indexOf(name);
+  return i < 0 ? FIRST.length : i;
+}
+
+export default function Instances() {
+  const { t, tl } = useI18n();
+  const { model: name = '' } = useParams({ strict: false }) as { model?: string };
+  const model = useQuery({ queryKey: ['cmdb', 'model', name], queryFn: () => api.cmdb.model(name) });
+  const can = useCan();
+  const navigate = useNavigate();
+  const [url] = useUrl();
+  const [creating, setCreating] = useState(false);
+  if (model.error) return <ProblemNote error={model.error} retry={() => void model.refetch()} />;
+  if (!model.data) return <Loading />;
+  const m = model.data;
+  const usual = defaultColumns(m);
+  const sorted = [...m.attributes].sort((a, b) => rank(a.name) - rank(b.name));
+  const columns: ListColumn<Instance>[] = [
+    {
+      key: 'label',
+      title: tl(m.attributes.find((a) => a.name === m.display)?.title) || t('cmdb.label'),
+      sort: m.display,
+      text: (r) => r.label,
+      render: (r) => (
+        <Link to={`/cmdb/${m.name}/${r.id}`}>
+          <Clip>{r.label}</Clip>
+        </Link>
+      ),
+    },
+    ...sorted
+      .filter((a) => a.name !== m.display)
+      .map<ListColumn<Instance>>((a) => ({
+        key: a.name,
+        title: tl(a.title),
+        extra: !usual.has(a.name),
+        num: a.kind === 'integer' || a.kind === 'decimal',
+        sort: a.kind === 'list' || a.kind === 'table' || a.kind === 'json' ? undefined : a.name,
+        text: (r) => plain(r.attributes[a.name]),
+        render: (r) => AttributeCell({ attribute: a, row: r }),
+      })),
+    { key: 'updated_at', title: t('field.updated'), sort: 'updated_at', text: (r) => r.updated_at, render: (r) => <Time at={r.updated_at} /> },
+  ];
+  const onHosts = m.name === 'host' || m.attributes.some((a) => a.name === 'node_id');
+  return (
+    <div className="page">
+      <PageHead
+        title={tl(m.title)}
+        crumbs={[{ label: t('nav.cmdb'), to: '/cmdb' }]}
+        sub={tl(m.description)}
+        actions={
+          <>
+            {can('jobs.run') && onHosts && (
+              <Button icon={<Icon of={Play} />} onClick={() => void navigate({ to: '/jobs/run', search: { model: m.name, cel: url.filter || 'true' } as never })}>
+                {t('jobs.runHere')}
+              </Button>
+            )}
+            {can('cmdb.model') && (
+              <Button icon={<Icon of={Settings2} />} onClick={() => void navigate({ to: `/models/${m.name}` })}>
+                {t('cmdb.attributes')}
+              </Button>
+            )}
+            {can('cmdb.write') && (
+              <Button type="primary" icon={<Icon of={Plus} />} onClick={() => setCreating(true)}>
+                {t('cmdb.create')}
+              </Button>
+            )}
+          </>
+        }
+      />
+      <ResourceList<Instance>
+        key={m.name}
+        id={`cmdb.${m.name}`}
+        label={tl(m.title)}
+        queryKey={['cmdb', 'instances', m.name]}
+        load={(q) => api.cmdb.instances(m.name, q)}
+        columns={columns}
+        rowKey={(r) => r.id}
+        rowTo={(r) => `/cmdb/${m.name}/${r.id}`}
+        searchable
+        filter={{ model: m.name, attributes: m.attributes }}
+        exportName={m.name}
+        empty={
+          <Empty title={t('cmdb.empty', { model: tl(m.title) })} text={m.name === 'host' || onHosts ? t('cmdb.emptyFound') : t('cmdb.emptyText')}>
+            {onHosts && can('nodes.manage') && <Link to="/nodes" search={{ enrol: '1' } as never}>{t('nodes.enrol')}</Link>}
+            {can('cmdb.write') && <Button onClick={() => setCreating(true)}>{t('cmdb.create')}</Button>}
+          </Empty>
+        }
+      />
+      <Drawer
+        open={creating}
+        onClose={() => setCreating(false)}
+        size={Math.min(680, window.innerWidth)}
+        title={
+          <span className="row">
+            <ModelIcon model={m} /> {t('cmdb.createOf', { model: tl(m.title) })}
+          </span>
+        }
+        destroyOnHidden
+      >
+        <InstanceForm
+          model={m}
+          onDone={(i) => {
+            setCreating(false);
+            void navigate({ to: `/cmdb/${m.name}/${i.id}` });
+          }}
+        />
+      </Drawer>
+    </div>
+  );
+}
+
+function AttributeCell({ attribute, row }: { attribute: Model['attributes'][number]; row: Instance }) {
+  const v = row.attributes[attribute.name];
+  // An absent value must read as absent, so that narrow screens leave its line out.
+  return v === null || v === undefined || v === '' ? null : <AttributeValue attribute={attribute} value={v} compact />;
+}

@@ -1,0 +1,360 @@
+import { App, Button, Checkbox, Form, Input, Modal, Select, Space } from 'antd';
+import { useQuery } from '@tanstack/react-query';
+import { useNavigate, useParams } from '@tanstack/react-router';
+import { ArrowDown, ArrowUp, Pencil, Plus, Trash2 } from 'lucide-react';
+import { useState } from 'react';
+import { api } from '../../api/endpoints';
+import type { Attribute, AttributeKind, Model } from '../../api/types';
+import { Chip, Empty, Icon, Loading, Note, PageHead, Panel, ProblemNote } from '../../components/base';
+import { useAct } from '../../components/useAct';
+import { useI18n, type Text } from '../../i18n';
+import { modelIconNames } from './ModelIcon';
+
+const KINDS: AttributeKind[] = ['text', 'long_text', 'integer', 'decimal', 'boolean', 'timestamp', 'enum', 'list', 'table', 'json', 'reference'];
+const GROUPS = ['infrastructure', 'database', 'middleware', 'application', 'organisation', 'other'];
+
+interface Draft {
+  name: string;
+  title_en: string;
+  title_zh: string;
+  group: string;
+  icon?: string;
+  display: string;
+}
+
+function pair(t: Text): { en: string; zh: string } {
+  if (!t) return { en: '', zh: '' };
+  return typeof t === 'string' ? { en: t, zh: t } : { en: t.en ?? '', zh: t.zh ?? '' };
+}
+
+function joined(en: string, zh: string): { en: string; zh: string } {
+  return { en: en || zh, zh: zh || en };
+}
+
+export default function ModelEditor() {
+  const { model: name } = useParams({ strict: false }) as { model?: string };
+  const model = useQuery({ queryKey: ['cmdb', 'model', name], queryFn: () => api.cmdb.model(name ?? ''), enabled: Boolean(name) });
+  if (name && model.error) return <ProblemNote error={model.error} />;
+  if (name && !model.data) return <Loading />;
+  return <Editor key={model.data ? `${model.data.name}/${model.data.version}` : 'new'} model={model.data} />;
+}
+
+function Editor({ model }: { model?: Model }) {
+  const { t, tl, maybe } = useI18n();
+  const navigate = useNavigate();
+  const { modal } = App.useApp();
+  const [form] = Form.useForm<Draft>();
+  const [attributes, setAttributes] = useState<Attribute[]>(
+    model?.attributes ?? [{ name: 'name', title: { en: 'Name', zh: '名称' }, kind: 'text', required: true, indexed: true, unique: true, editable: true, section: 'general' }],
+  );
+  const [editing, setEditing] = useState<number | 'new' | null>(null);
+  const [problem, setProblem] = useState<unknown>(null);
+  const removed = model?.attributes.filter((a) => !attributes.some((b) => b.name === a.name)) ?? [];
+  const title = pair(model?.title);
+
+  const save = useAct<Draft, Model>({
+    run: (d) => {
+      const body: Partial<Model> = {
+        name: d.name,
+        title: joined(d.title_en, d.title_zh),
+        group: d.group,
+        icon: d.icon ?? null,
+        display: d.display,
+        attributes,
+        unique: model?.unique ?? [],
+        ...(model ? { version: model.version } : {}),
+      };
+      return model ? api.cmdb.updateModel(model.name, body) : api.cmdb.createModel(body);
+    },
+    done: model ? t('cmdb.saved') : t('cmdb.modelCreated'),
+    stale: [['cmdb']],
+    quiet: true,
+    then: (m) => void navigate({ to: `/cmdb/${m.name}` }),
+  });
+  const remove = useAct({
+    run: () => api.cmdb.deleteModel(model?.name ?? ''),
+    done: t('cmdb.deleted'),
+    stale: [['cmdb']],
+    then: () => void navigate({ to: '/cmdb' }),
+  });
+  const move = (i: number, by: number) => {
+    const next = [...attributes];
+    const [a] = next.splice(i, 1);
+    if (a) next.splice(i + by, 0, a);
+    setAttributes(next);
+  };
+
+  return (
+    <div className="page">
+      <PageHead
+        title={model ? t('cmdb.modelTitle', { name: tl(model.title) }) : t('cmdb.newModel')}
+        crumbs={[{ label: t('nav.cmdb'), to: '/cmdb' }, ...(model ? [{ label: tl(model.title), to: `/cmdb/${model.name}` }] : [])]}
+        sub={model?.builtin ? t('cmdb.builtinHint') : undefined}
+        actions={
+          <>
+            {model && !model.builtin && (
+              <Button
+                danger
+                onClick={() =>
+                  modal.confirm({
+                    title: t('cmdb.deleteModel', { name: tl(model.title) }),
+                    content: t('cmdb.deleteModelText', { n: model.count ?? 0 }),
+                    okText: t('action.delete'),
+                    okButtonProps: { danger: true },
+                    onOk: () => remove.mutateAsync().catch(() => {}),
+                  })
+                }
+              >
+                {t('action.delete')}
+              </Button>
+            )}
+            <Button type="primary" loading={save.isPending} onClick={() => form.submit()}>
+              {t('action.save')}
+            </Button>
+          </>
+        }
+      />
+      {problem ? <ProblemNote error={problem} /> : null}
+      {removed.length > 0 && (
+        <Note tone="warn" title={t('cmdb.removesAttributes')}>
+          {removed.map((a) => tl(a.title) || a.name).join(', ')}. {t('cmdb.removesAttributesText')}
+        </Note>
+      )}
+      <Panel title={t('cmdb.modelBasics')}>
+        <Form<Draft>
+          form={form}
+          layout="vertical"
+          initialValues={{ name: model?.name, title_en: title.en, title_zh: title.zh, group: model?.group ?? 'application', icon: model?.icon ?? undefined, display: model?.display ?? 'name' }}
+          onFinish={(d) => {
+            setProblem(null);
+            save.mutate(d, { onError: setProblem });
+          }}
+        >
+          <div className="form-grid">
+            <Form.Item name="name" label={t('cmdb.modelName')} extra={t('cmdb.nameHint')} rules={[{ required: true, message: t('form.required') }, { pattern: /^[a-z][a-z0-9_]{1,39}$/, message: t('cmdb.nameHint') }]}>
+              <Input disabled={Boolean(model)} className="mono-input" />
+            </Form.Item>
+            <Form.Item name="title_en" label={t('cmdb.titleEn')} dependencies={['title_zh']} rules={[{ validator: (_, v) => (v || form.getFieldValue('title_zh') ? Promise.resolve() : Promise.reject(new Error(t('form.required')))) }]}>
+              <Input />
+            </Form.Item>
+            <Form.Item name="title_zh" label={t('cmdb.titleZh')}>
+              <Input />
+            </Form.Item>
+            <Form.Item name="group" label={t('cmdb.group')} rules={[{ required: true }]}>
+              <Select options={[...new Set([...GROUPS, ...(model ? [model.group] : [])])].map((g) => ({ value: g, label: maybe(`group.${g}`, g) }))} />
+            </Form.Item>
+            <Form.Item name="icon" label={t('cmdb.icon')}>
+              <Select allowClear options={[...new Set([...modelIconNames, ...(model?.icon ? [model.icon] : [])])].map((i) => ({ value: i, label: i }))} />
+            </Form.Item>
+            <Form.Item name="display" label={t('cmdb.display')} extra={t('cmdb.displayHint')} rules={[{ required: true }]}>
+              <Select options={attributes.filter((a) => a.kind === 'text').map((a) => ({ value: a.name, label: tl(a.title) || a.name }))} />
+            </Form.Item>
+          </div>
+        </Form>
+      </Panel>
+      <Panel
+        title={t('cmdb.attributes')}
+        flush
+        actions={
+          <Button size="small" icon={<Icon of={Plus} />} onClick={() => setEditing('new')}>
+            {t('cmdb.addAttribute')}
+          </Button>
+        }
+      >
+        {attributes.length === 0 && <Empty title={t('cmdb.noAttributes')} />}
+        <div className="table-wrap">
+          <table className="t stacked">
+            <thead>
+              <tr>
+                <th scope="col">{t('cmdb.attribute')}</th>
+                <th scope="col">{t('cmdb.attributeName')}</th>
+                <th scope="col">{t('cmdb.kind')}</th>
+                <th scope="col">{t('cmdb.section')}</th>
+                <th scope="col">{t('cmdb.traits')}</th>
+                <th scope="col">
+                  <span className="vh">{t('action.edit')}</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {attributes.map((a, i) => (
+                <tr key={a.name}>
+                  <td className="first" data-label={t('cmdb.attribute')}>{tl(a.title) || a.name}</td>
+                  <td data-label={t('cmdb.attributeName')}>
+                    <code>{a.name}</code>
+                  </td>
+                  <td data-label={t('cmdb.kind')}>
+                    {maybe(`kind.${a.kind}`, a.kind)}
+                    {a.unit ? ` (${a.unit})` : ''}
+                  </td>
+                  <td data-label={t('cmdb.section')}>{maybe(`section.${a.section}`, a.section ?? '')}</td>
+                  <td data-label={t('cmdb.traits')}>
+                    <span className="row wrap" style={{ gap: 4 }}>
+                      {a.required && <Chip tone="accent">{t('trait.required')}</Chip>}
+                      {a.unique && <Chip tone="info">{t('trait.unique')}</Chip>}
+                      {a.indexed && <Chip>{t('trait.indexed')}</Chip>}
+                      {a.editable === false && <Chip>{t('trait.found')}</Chip>}
+                    </span>
+                  </td>
+                  <td className="num" data-label="">
+                    <Space size={0}>
+                      <button type="button" className="icon-btn" aria-label={t('cmdb.moveUp', { name: a.name })} disabled={i === 0} onClick={() => move(i, -1)}>
+                        <Icon of={ArrowUp} />
+                      </button>
+                      <button type="button" className="icon-btn" aria-label={t('cmdb.moveDown', { name: a.name })} disabled={i === attributes.length - 1} onClick={() => move(i, 1)}>
+                        <Icon of={ArrowDown} />
+                      </button>
+                      <button type="button" className="icon-btn" aria-label={t('cmdb.editAttribute', { name: a.name })} onClick={() => setEditing(i)}>
+                        <Icon of={Pencil} />
+                      </button>
+                      <button
+                        type="button"
+                        className="icon-btn"
+                        aria-label={t('cmdb.removeAttribute', { name: a.name })}
+                        disabled={(model?.builtin && Boolean(a.source)) || a.name === form.getFieldValue('display')}
+                        onClick={() => setAttributes(attributes.filter((_, j) => j !== i))}
+                      >
+                        <Icon of={Trash2} />
+                      </button>
+                    </Space>
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </Panel>
+      {editing !== null && (
+        <AttributeDialog
+          attribute={editing === 'new' ? undefined : attributes[editing]}
+          taken={attributes.filter((_, i) => i !== editing).map((a) => a.name)}
+          onClose={() => setEditing(null)}
+          onSave={(a) => {
+            setAttributes(editing === 'new' ? [...attributes, a] : attributes.map((old, i) => (i === editing ? a : old)));
+            setEditing(null);
+          }}
+        />
+      )}
+    </div>
+  );
+}
+
+interface AttributeDraft {
+  name: string;
+  title_en: string;
+  title_zh: string;
+  kind: AttributeKind;
+  unit?: string;
+  section?: string;
+  options?: string[];
+  columns?: string[];
+  model?: string;
+  required: boolean;
+  indexed: boolean;
+  unique: boolean;
+}
+
+function AttributeDialog({ attribute, taken, onClose, onSave }: { attribute?: Attribute; taken: string[]; onClose: () => void; onSave: (a: Attribute) => void }) {
+  const { t, tl, maybe } = useI18n();
+  const [form] = Form.useForm<AttributeDraft>();
+  const kind = Form.useWatch('kind', form) ?? attribute?.kind ?? 'text';
+  const models = useQuery({ queryKey: ['cmdb', 'models'], queryFn: api.cmdb.models });
+  const title = pair(attribute?.title);
+  const indexable = !['long_text', 'list', 'table', 'json'].includes(kind);
+  return (
+    <Modal open onCancel={onClose} onOk={() => form.submit()} title={attribute ? t('cmdb.editAttribute', { name: attribute.name }) : t('cmdb.addAttribute')} okText={t('action.ok')}>
+      <Form<AttributeDraft>
+        form={form}
+        layout="vertical"
+        initialValues={{
+          name: attribute?.name,
+          title_en: title.en,
+          title_zh: title.zh,
+          kind: attribute?.kind ?? 'text',
+          unit: attribute?.unit ?? undefined,
+          section: attribute?.section ?? 'general',
+          options: attribute?.options?.map((o) => o.value),
+          columns: attribute?.columns?.map((c) => c.name),
+          model: attribute?.model ?? undefined,
+          required: attribute?.required ?? false,
+          indexed: attribute?.indexed ?? false,
+          unique: attribute?.unique ?? false,
+        }}
+        onFinish={(d) =>
+          onSave({
+            ...attribute,
+            name: d.name,
+            title: joined(d.title_en, d.title_zh || d.title_en || d.name),
+            kind: d.kind,
+            unit: d.unit || null,
+            section: d.section || null,
+            options: d.kind === 'enum' ? (d.options ?? []).map((v) => attribute?.options?.find((o) => o.value === v) ?? { value: v }) : null,
+            columns: d.kind === 'table' ? (d.columns ?? []).map((n) => attribute?.columns?.find((c) => c.name === n) ?? { name: n, title: n, kind: 'text' as const }) : null,
+            model: d.kind === 'reference' ? (d.model ?? null) : null,
+            required: d.required,
+            indexed: indexable && d.indexed,
+            unique: indexable && d.unique,
+            editable: attribute?.editable ?? true,
+          })
+        }
+      >
+        <div className="form-grid">
+          <Form.Item
+            name="name"
+            label={t('cmdb.attributeName')}
+            rules={[
+              { required: true, message: t('form.required') },
+              { pattern: /^[a-z][a-z0-9_]{0,39}$/, message: t('cmdb.nameHint') },
+              { validator: (_, v) => (taken.includes(v) ? Promise.reject(new Error(t('cmdb.nameTaken'))) : Promise.resolve()) },
+            ]}
+          >
+            <Input disabled={Boolean(attribute)} className="mono-input" />
+          </Form.Item>
+          <Form.Item name="kind" label={t('cmdb.kind')}>
+            <Select disabled={Boolean(attribute)} options={KINDS.map((k) => ({ value: k, label: maybe(`kind.${k}`, k) }))} />
+          </Form.Item>
+          <Form.Item name="title_en" label={t('cmdb.titleEn')}>
+            <Input />
+          </Form.Item>
+          <Form.Item name="title_zh" label={t('cmdb.titleZh')}>
+            <Input />
+          </Form.Item>
+          <Form.Item name="section" label={t('cmdb.section')}>
+            <Input />
+          </Form.Item>
+          {(kind === 'integer' || kind === 'decimal') && (
+            <Form.Item name="unit" label={t('cmdb.unit')}>
+              <Input placeholder="bytes, ms, %" />
+            </Form.Item>
+          )}
+          {kind === 'enum' && (
+            <Form.Item name="options" label={t('cmdb.options')} className="wide" rules={[{ required: true, message: t('form.required') }]}>
+              <Select mode="tags" open={false} tokenSeparators={[',']} suffixIcon={null} />
+            </Form.Item>
+          )}
+          {kind === 'table' && (
+            <Form.Item name="columns" label={t('cmdb.columns')} className="wide" rules={[{ required: true, message: t('form.required') }]}>
+              <Select mode="tags" open={false} tokenSeparators={[',']} suffixIcon={null} />
+            </Form.Item>
+          )}
+          {kind === 'reference' && (
+            <Form.Item name="model" label={t('cmdb.model')} rules={[{ required: true, message: t('form.required') }]}>
+              <Select options={(models.data?.items ?? []).map((m) => ({ value: m.name, label: tl(m.title) }))} />
+            </Form.Item>
+          )}
+        </div>
+        <Space wrap>
+          <Form.Item name="required" valuePropName="checked" noStyle>
+            <Checkbox>{t('trait.required')}</Checkbox>
+          </Form.Item>
+          <Form.Item name="unique" valuePropName="checked" noStyle>
+            <Checkbox disabled={!indexable}>{t('trait.unique')}</Checkbox>
+          </Form.Item>
+          <Form.Item name="indexed" valuePropName="checked" noStyle>
+            <Checkbox disabled={!indexable}>{t('trait.indexed')}</Checkbox>
+          </Form.Item>
+        </Space>
+      </Form>
+    </Modal>
+  );
+}

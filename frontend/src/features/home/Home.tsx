@@ -1,0 +1,204 @@
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+import { api } from '../../api/endpoints';
+import type { Execution, Run } from '../../api/types';
+import { Clip, Loading, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
+import { duration } from '../../components/format';
+import { useI18n, type Key } from '../../i18n';
+import { pluginEntries } from '../../layout/nav';
+import { usePlugins } from '../../layout/usePlugins';
+import { useCan, useSession } from '../../session';
+import { AppIcon } from '../catalog/AppIcon';
+
+export default function Home() {
+  const { t } = useI18n();
+  const can = useCan();
+  const session = useSession();
+  const nodes = useQuery({ queryKey: ['nodes', 'home'], queryFn: () => api.nodes.list({ limit: 500 }), enabled: can('nodes.read') });
+  const jobs = useQuery({ queryKey: ['jobs', 'home'], queryFn: () => api.jobs.list({ limit: 8, sort: '-created_at' }), enabled: can('jobs.read') });
+  const runs = useQuery({ queryKey: ['runs', 'home'], queryFn: () => api.runs.list({ limit: 8, sort: '-started_at' }), enabled: can('workflow.read') });
+  const plugins = usePlugins();
+  const alive = (nodes.data?.items ?? []).filter((n) => n.state !== 'revoked');
+  const online = alive.filter((n) => n.state === 'online').length;
+  const apps = plugins.data?.items ?? [];
+  const running = (jobs.data?.items ?? []).filter((j) => j.status === 'running').length + (runs.data?.items ?? []).filter((r) => r.status === 'running' || r.status === 'waiting').length;
+  const ready = nodes.data && plugins.data && jobs.data;
+  const fresh = ready && (alive.length === 0 || apps.length === 0 || jobs.data.items.length === 0);
+
+  return (
+    <div className="page">
+      <PageHead title={t('nav.home')} sub={t('home.hello', { name: session.display_name || session.name })} />
+      {fresh && can('plugins.manage') && <FirstSteps nodes={alive.length > 0} apps={apps.length > 0} jobs={jobs.data.items.length > 0} />}
+      <div className="stats">
+        <Figure to="/nodes?state=online" value={nodes.data ? online : undefined} label="home.online" tone={online > 0 ? 'online' : 'unknown'} />
+        <Figure to="/nodes?state=offline" value={nodes.data ? alive.length - online : undefined} label="home.offline" tone={alive.length - online > 0 ? 'offline' : 'unknown'} />
+        <Figure to="/jobs" value={jobs.data && runs.data ? running : undefined} label="home.running" tone={running > 0 ? 'running' : 'unknown'} />
+        <Figure to="/apps" value={plugins.data?.items.length} label="home.apps" tone="active" />
+      </div>
+      <div className="grid2">
+        {can('jobs.read') && (
+          <Panel title={t('home.recentJobs')} flush actions={<Link to="/jobs">{t('home.all')}</Link>}>
+            <Recent query={jobs} empty={t('home.noJobs')}>
+              {(j: Execution) => (
+                <tr key={j.id}>
+                  <td>
+                    <Link to="/jobs/$id" params={{ id: j.id } as never}>
+                      <Clip width={260}>{j.name}</Clip>
+                    </Link>
+                  </td>
+                  <td>
+                    <Status value={j.status} />
+                  </td>
+                  <td className="num dim">{t('home.targets', { n: j.summary.total })}</td>
+                  <td className="num dim">{duration(j.duration_ms)}</td>
+                  <td className="num">
+                    <Time at={j.created_at} />
+                  </td>
+                </tr>
+              )}
+            </Recent>
+          </Panel>
+        )}
+        {can('workflow.read') && (
+          <Panel title={t('home.recentRuns')} flush actions={<Link to="/runs">{t('home.all')}</Link>}>
+            <Recent query={runs} empty={t('home.noRuns')}>
+              {(r: Run) => (
+                <tr key={r.id}>
+                  <td>
+                    <Link to="/runs/$id" params={{ id: r.id } as never}>
+                      <Clip width={260}>{r.workflow}</Clip>
+                    </Link>
+                  </td>
+                  <td>
+                    <Status value={r.status} />
+                  </td>
+                  <td className="num dim">{duration(r.duration_ms)}</td>
+                  <td className="num">
+                    <Time at={r.started_at} />
+                  </td>
+                </tr>
+              )}
+            </Recent>
+          </Panel>
+        )}
+        <InstalledApps />
+        {can('nodes.read') && alive.length > 0 && (
+          <Panel title={t('home.nodes')} flush actions={<Link to="/nodes">{t('home.all')}</Link>}>
+            <div className="table-wrap">
+              <table className="t">
+                <tbody>
+                  {[...alive]
+                    .sort((a, b) => (a.state === b.state ? a.name.localeCompare(b.name) : a.state === 'offline' ? -1 : 1))
+                    .slice(0, 8)
+                    .map((n) => (
+                      <tr key={n.id}>
+                        <td>
+                          {n.host_instance_id ? (
+                            <Link to={`/cmdb/host/${n.host_instance_id}`}>
+                              <Clip width={240}>{n.name}</Clip>
+                            </Link>
+                          ) : (
+                            <Clip width={240}>{n.name}</Clip>
+                          )}
+                        </td>
+                        <td>
+                          <Status value={n.state} />
+                        </td>
+                        <td className="dim mono">{n.address}</td>
+                        <td className="num">
+                          <Time at={n.last_seen_at} />
+                        </td>
+                      </tr>
+                    ))}
+                </tbody>
+              </table>
+            </div>
+          </Panel>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function Figure({ to, value, label, tone }: { to: string; value: number | undefined; label: Key; tone: string }) {
+  const { t } = useI18n();
+  return (
+    <Link to={to}>
+      <span className="v">{value ?? '–'}</span>
+      <span className="k">
+        <Status value={tone} label={t(label)} still={value === 0} />
+      </span>
+    </Link>
+  );
+}
+
+function Recent<R>({ query, empty, children }: { query: { data?: { items: R[] }; error: unknown; refetch: () => unknown }; empty: string; children: (r: R) => ReactNode }) {
+  if (query.error)
+    return (
+      <div style={{ padding: 12 }}>
+        <ProblemNote error={query.error} retry={() => void query.refetch()} />
+      </div>
+    );
+  if (!query.data) return <Loading />;
+  if (query.data.items.length === 0) return <p className="dim" style={{ padding: 14 }}>{empty}</p>;
+  return (
+    <div className="table-wrap">
+      <table className="t">
+        <tbody>{query.data.items.map(children)}</tbody>
+      </table>
+    </div>
+  );
+}
+
+function InstalledApps() {
+  const { t, tl } = useI18n();
+  const plugins = usePlugins();
+  const can = useCan();
+  const entries = pluginEntries(plugins.data?.items ?? []);
+  return (
+    <Panel title={t('home.installed')} actions={<Link to="/catalog">{t('nav.catalog')}</Link>}>
+      {plugins.error ? <ProblemNote error={plugins.error} /> : null}
+      {plugins.data && entries.length === 0 && (
+        <p className="dim">
+          {t('home.noApps')} {can('plugins.manage') && <Link to="/catalog">{t('home.openCatalog')}</Link>}
+        </p>
+      )}
+      <div className="tiles">
+        {entries.map(({ plugin, page, to }) => (
+          <Link key={to} to={to} className="tile">
+            <AppIcon url={page.icon} name={tl(plugin.name)} />
+            <span style={{ minWidth: 0 }}>
+              <Clip>{tl(page.title) || tl(plugin.name)}</Clip>
+              <div className="faint">{plugin.version}</div>
+            </span>
+          </Link>
+        ))}
+      </div>
+    </Panel>
+  );
+}
+
+function FirstSteps({ nodes, apps, jobs }: { nodes: boolean; apps: boolean; jobs: boolean }) {
+  const { t } = useI18n();
+  const steps: [boolean, Key, Key, string, Key][] = [
+    [nodes, 'first.enrol', 'first.enrolText', '/nodes?enrol=1', 'first.enrolGo'],
+    [apps, 'first.install', 'first.installText', '/catalog', 'first.installGo'],
+    [jobs, 'first.run', 'first.runText', '/jobs/run', 'first.runGo'],
+  ];
+  return (
+    <Panel title={t('first.title')}>
+      <ol className="steps">
+        {steps.map(([done, title, text, to, go]) => (
+          <li key={title} className={done ? 'done' : undefined}>
+            <div>
+              <strong>{t(title)}</strong> {done && <span className="vh">{t('first.done')}</span>}
+              <div className="dim">{t(text)}</div>
+            </div>
+            {!done && <Link to={to}>{t(go)}</Link>}
+          </li>
+        ))}
+      </ol>
+    </Panel>
+  );
+}

@@ -1,0 +1,43 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, type ErrorComponentProps } from '@tanstack/react-router';
+import { Loading } from './components/base';
+import { ErrorPage, NotFoundPage } from './features/errors';
+import { Root } from './Root';
+
+// The query of a URL is plain strings: short, readable, and the same after a round trip.
+type Search = Record<string, string | undefined>;
+export function parseSearch(text: string): Search {
+  return Object.fromEntries(new URLSearchParams(text));
+}
+export function stringifySearch(search: Record<string, unknown>): string {
+  const out = new URLSearchParams();
+  for (const [k, v] of Object.entries(search)) if (v !== undefined && v !== null && v !== '') out.set(k, String(v));
+  const s = out.toString();
+  return s ? `?${s}` : '';
+}
+
+export function makeRouter() {
+  const root = createRootRoute({
+    component: Root,
+    validateSearch: (s: Record<string, unknown>) => s as Search,
+    notFoundComponent: NotFoundPage,
+  });
+  type Loader = () => Promise<{ default: React.ComponentType }>;
+  const page = (path: string, load: Loader) => createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(load) });
+  const tree = root.addChildren([
+    page('/', () => import('./features/home/Home')),
+    page('/cmdb', () => import('./features/cmdb/Models')),
+    page('/cmdb/$model', () => import('./features/cmdb/Instances')),
+    page('/cmdb/$model/$id', () => import('./features/cmdb/Instance')),
+    page('/models/new', () => import('./features/cmdb/ModelEditor')),
+    page('/models/$model', () => import('./features/cmdb/ModelEditor')),
+  ]);
+  return createRouter({
+    routeTree: tree,
+    parseSearch,
+    stringifySearch,
+    defaultPreload: 'intent',
+    defaultPendingComponent: Loading,
+    defaultErrorComponent: (p: ErrorComponentProps) => <ErrorPage error={p.error} reset={p.reset} />,
+    defaultNotFoundComponent: NotFoundPage,
+  });
+}
