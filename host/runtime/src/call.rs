@@ -1,0 +1,293 @@
+//! One call of a plugin: a fresh store with its limits, thrown away after.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use plenum_access::{Principal, UserPrincipal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::engine::TICK;
+use crate::logs::{Level, Line};
+use crate::outgoing::Outgoing;
+use crate::plugin::Loaded;
+use crate::{RuntimeError, Services};
+
+/// What one call may use, decoded from the manifest and bounded by the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Limits {
+    /// Bytes of all linear memories together.
+    pub memory_bytes: usize,
+    /// CPU time.
+    pub cpu: Duration,
+    /// Time by the clock, host calls included.
+    pub wall: Duration,
+    /// Calls at once.
+    pub concurrency: usize,
+    /// Calls that wait for a place; more are refused.
+    pub queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { memory_bytes: 64 << 20, cpu: Duration::from_secs(2), wall: Duration::from_secs(30), concurrency: 16, queue: 256 }
+    }
+}
+
+/// Sums over all memories of a store: wasmtime's own limit is per memory.
+#[derive(Debug)]
+pub struct MemoryLimit {
+    limit: usize,
+    used: usize,
+    pub peak: usize,
+    pub refused: bool,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_sub(current).saturating_add(desired);
+        if used > self.limit {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.used = used;
+        self.peak = self.peak.max(used);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= 100_000)
+    }
+}
+
+/// Who and what a call is for.
+#[derive(Debug, Clone)]
+pub struct CallInfo {
+    /// In the log and in errors.
+    pub id: String,
+    /// The plugin, with its grant, on behalf of `user`.
+    pub who: Principal,
+    /// The person on whose behalf.
+    pub user: Option<UserPrincipal>,
+    /// The same at every attempt of a workflow's task.
+    pub key: Option<String>,
+    /// `http GET /x`, `action plan`.
+    pub what: String,
+}
+
+/// Most lines of a call's log.
+const MAX_LINES: usize = 1_000;
+/// Most bytes of a call's log.
+const MAX_LOG_BYTES: usize = 256 * 1024;
+
+/// The data of a store.
+pub struct CallState {
+    pub wasi: WasiCtx,
+    pub http: WasiHttpCtx,
+    pub table: ResourceTable,
+    pub memory: MemoryLimit,
+    pub outgoing: Outgoing,
+    pub info: CallInfo,
+    pub plugin: Arc<Loaded>,
+    pub services: Arc<Services>,
+    pub lines: Vec<Line>,
+    log_bytes: usize,
+    lost_lines: usize,
+    /// Ticks of CPU that are left.
+    ticks: u64,
+    pub out_of_cpu: bool,
+}
+
+impl CallState {
+    /// Writes to the plugin's log, within the bounds of one call.
+    pub fn log(&mut self, level: Level, message: String, fields: serde_json::Value) {
+        let size = message.len() + fields.to_string().len();
+        if self.lines.len() >= MAX_LINES || self.log_bytes + size > MAX_LOG_BYTES {
+            self.lost_lines += 1;
+            return;
+        }
+        self.log_bytes += size;
+        self.lines.push(Line { at: plenum_store::now_ms(), level, call: self.info.id.clone(), message, fields });
+    }
+
+    fn close_log(&mut self) {
+        if self.lost_lines > 0 {
+            let message = format!("{} more lines of this call were not kept: a call logs at most {MAX_LINES} lines and {MAX_LOG_BYTES} bytes", self.lost_lines);
+            self.lines.push(Line { at: plenum_store::now_ms(), level: Level::Warn, call: self.info.id.clone(), message, fields: serde_json::Value::Null });
+        }
+    }
+}
+
+impl Drop for CallState {
+    /// Also a call that trapped, timed out or was dropped leaves its log.
+    fn drop(&mut self) {
+        self.close_log();
+        let lines = std::mem::take(&mut self.lines);
+        self.plugin.stats.memory_peak.fetch_max(self.memory.peak as u64, Ordering::Relaxed);
+        if !lines.is_empty() {
+            self.services.logs.append(&self.plugin.id, lines);
+        }
+    }
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for CallState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outgoing }
+    }
+}
+
+/// A fresh store.
+pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> Store<CallState> {
+    let limits = plugin.limits;
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(10_000);
+    // Nothing: no arguments, environment, folders, sockets. Clocks and random numbers are all a component gets of WASI.
+    let wasi = WasiCtxBuilder::new().allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(64 << 10).build();
+    let mut http = WasiHttpCtx::new();
+    http.set_field_size_limit(64 << 10);
+    let ticks = u64::try_from(limits.cpu.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).max(1);
+    let state = CallState {
+        wasi,
+        http,
+        table,
+        memory: MemoryLimit { limit: limits.memory_bytes, used: 0, peak: 0, refused: false },
+        outgoing: Outgoing::new(&plugin.grant),
+        info,
+        plugin: plugin.clone(),
+        services: services.clone(),
+        lines: Vec::new(),
+        log_bytes: 0,
+        lost_lines: 0,
+        ticks,
+        out_of_cpu: false,
+    };
+    let mut store = Store::new(plugin.engine(), state);
+    store.limiter(|s| &mut s.memory);
+    store.set_hostcall_fuel(32 << 20);
+    store.set_max_component_handles(10_000);
+    // The callback runs once for each tick in which the guest computed: it yields, so that others get their turn, and when the
+    // budget is used up it interrupts. Waiting for the host costs nothing.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut cx| {
+        let s = cx.data_mut();
+        s.plugin.stats.cpu_ticks.fetch_add(1, Ordering::Relaxed);
+        if s.ticks == 0 {
+            s.out_of_cpu = true;
+            return Ok(UpdateDeadline::Interrupt);
+        }
+        s.ticks -= 1;
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store
+}
+
+/// Lets a bounded number of calls in; the next wait in order, and beyond the queue they are refused. The pool itself would fail
+/// where back-pressure is meant.
+#[derive(Debug)]
+pub struct Gate {
+    places: Arc<Semaphore>,
+    waiting: AtomicU64,
+    queue: u64,
+}
+
+impl Gate {
+    /// For these limits.
+    pub fn new(limits: &Limits) -> Gate {
+        Gate { places: Arc::new(Semaphore::new(limits.concurrency)), waiting: AtomicU64::new(0), queue: limits.queue as u64 }
+    }
+
+    /// Waits for a place until `wall` is over.
+    pub async fn enter(&self, plugin: &str, wall: Duration) -> Result<OwnedSemaphorePermit, RuntimeError> {
+        if let Ok(p) = self.places.clone().try_acquire_owned() {
+            return Ok(p);
+        }
+        struct Leave<'a>(&'a AtomicU64);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let busy = || RuntimeError::Busy { plugin: plugin.to_owned() };
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(busy());
+        }
+        let _leave = Leave(&self.waiting);
+        match tokio::time::timeout(wall, self.places.clone().acquire_owned()).await {
+            Ok(Ok(p)) => Ok(p),
+            _ => Err(busy()),
+        }
+    }
+}
+
+/// Numbers of one plugin since the host started.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub calls: AtomicU64,
+    pub errors: AtomicU64,
+    pub cpu_ticks: AtomicU64,
+    pub memory_peak: AtomicU64,
+    /// Durations of the last calls, in microseconds; a ring.
+    recent: std::sync::Mutex<Vec<u32>>,
+    next: AtomicU64,
+}
+
+/// What [`Stats`] says.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct StatsSummary {
+    /// Calls since the host started.
+    pub calls: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// CPU time of the guest, to 10 ms.
+    pub cpu_ms: u64,
+    /// Largest memory of one call, in bytes.
+    pub memory_peak_bytes: u64,
+    /// Median duration of the last 1,000 calls, in milliseconds.
+    pub p50_ms: f64,
+    /// 95th percentile.
+    pub p95_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+}
+
+impl Stats {
+    pub fn finished(&self, started: Instant, ok: bool) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if !ok {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        let us = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let at = usize::try_from(self.next.fetch_add(1, Ordering::Relaxed) % 1_000).unwrap_or(0);
+        let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match recent.get_mut(at) {
+            Some(slot) => *slot = us,
+            None => recent.push(us),
+        }
+    }
+
+    pub fn summary(&self) -> StatsSummary {
+        let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        recent.sort_unstable();
+        let at = |q: f64| recent.get(((recent.len() as f64 * q) as usize).min(recent.len().saturating_sub(1))).map_or(0.0, |us| f64::from(*us) / 1000.0);
+        StatsSummary {
+            calls: self.calls.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+            cpu_ms: self.cpu_ticks.load(Ordering::Relaxed) * TICK.as_millis() as u64,
+            memory_peak_bytes: self.memory_peak.load(Ordering::Relaxed),
+            p50_ms: at(0.5),
+            p95_ms: at(0.95),
+            p99_ms: at(0.99),
+        }
+    }
+}

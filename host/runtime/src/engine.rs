@@ -1,0 +1,123 @@
+//! The one wasmtime engine of the process, and the cache of compiled components.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::RuntimeError;
+
+/// Length of one epoch: CPU budgets are counted in it.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// Largest memory of one linear memory, whatever a plugin asks for.
+pub const MAX_MEMORY: usize = 512 * 1024 * 1024;
+
+/// Builds the engine. Every limit of the pool is for the whole process.
+pub fn engine() -> Result<Engine, RuntimeError> {
+    let mut pool = PoolingAllocationConfig::new();
+    // A component of a scripting language has some 40 core modules; a plugin of ours has 2.
+    pool.total_component_instances(256)
+        .total_core_instances(2_048)
+        .total_memories(512)
+        .total_tables(2_048)
+        .total_stacks(256)
+        .max_core_instances_per_component(64)
+        .max_tables_per_component(64)
+        .max_memories_per_component(4)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .table_elements(100_000)
+        .max_memory_size(MAX_MEMORY)
+        // Small: what stays resident is cleared by hand, the rest is given back to the kernel.
+        .linear_memory_keep_resident(64 << 10)
+        .table_keep_resident(8 << 10)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .wasm_component_model(true)
+        .max_wasm_stack(512 << 10)
+        .async_stack_size(1 << 20)
+        .wasm_backtrace(true)
+        .memory_reservation(MAX_MEMORY as u64);
+    Engine::new(&config).map_err(|e| RuntimeError::Internal(format!("the WebAssembly engine does not start: {e:#}")))
+}
+
+/// Compiled components on disk, keyed by the component and by what this build of wasmtime can load.
+#[derive(Debug, Clone)]
+pub struct CompileCache {
+    dir: PathBuf,
+}
+
+impl CompileCache {
+    /// In `dir`, which only the host may write: what is in it runs with the host's rights.
+    pub fn new(dir: PathBuf) -> Result<CompileCache, RuntimeError> {
+        use std::os::unix::fs::PermissionsExt;
+        let io = |e: std::io::Error| RuntimeError::Internal(format!("the compile cache {}: {e}", dir.display()));
+        std::fs::create_dir_all(&dir).map_err(io)?;
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).map_err(io)?;
+        Ok(CompileCache { dir })
+    }
+
+    fn path(&self, engine: &Engine, wasm: &[u8]) -> PathBuf {
+        use std::hash::{Hash, Hasher};
+        // `precompile_compatibility_hash` hashes with whatever hasher it is given; a stable one makes a stable name.
+        struct Sha(Sha256);
+        impl Hasher for Sha {
+            fn finish(&self) -> u64 {
+                u64::from_le_bytes(self.0.clone().finalize().iter().take(8).copied().collect::<Vec<u8>>().try_into().unwrap_or_default())
+            }
+            fn write(&mut self, bytes: &[u8]) {
+                self.0.update(bytes);
+            }
+        }
+        let mut compatible = Sha(Sha256::new());
+        engine.precompile_compatibility_hash().hash(&mut compatible);
+        self.dir.join(format!("{}-{:016x}.cwasm", hex::encode(Sha256::digest(wasm)), compatible.finish()))
+    }
+
+    /// The compiled component: from the cache, else compiled now (seconds for a large one: call it off the request path).
+    /// Answers whether the cache had it.
+    pub fn load(&self, engine: &Engine, wasm: &[u8]) -> Result<(Component, bool), RuntimeError> {
+        let path = self.path(engine, wasm);
+        if path.exists()
+            && let Some(c) = deserialize(engine, &path)
+        {
+            return Ok((c, true));
+        }
+        let code = engine.precompile_component(wasm).map_err(|e| RuntimeError::Component(format!("the component does not compile: {e:#}")))?;
+        let temporary = path.with_extension(format!("new{}", std::process::id()));
+        let written = std::fs::write(&temporary, &code).and_then(|()| std::fs::rename(&temporary, &path));
+        if let Err(e) = written {
+            tracing::warn!(error = %e, path = %path.display(), "the compile cache cannot be written; the component is compiled again at the next start");
+        }
+        match deserialize(engine, &path) {
+            Some(c) => Ok((c, false)),
+            None => Component::new(engine, wasm).map(|c| (c, false)).map_err(|e| RuntimeError::Component(format!("{e:#}"))),
+        }
+    }
+
+    /// Removes what was compiled for a component that is gone.
+    pub fn forget(&self, engine: &Engine, wasm: &[u8]) {
+        let _ = std::fs::remove_file(self.path(engine, wasm));
+    }
+}
+
+fn deserialize(engine: &Engine, path: &Path) -> Option<Component> {
+    // SAFETY: the file was written by this code into a folder that only the host's user can enter (mode 0700); wasmtime itself
+    // refuses code of another version or configuration.
+    #[allow(unsafe_code)]
+    let loaded = unsafe { Component::deserialize_file(engine, path) };
+    match loaded {
+        Ok(c) => Some(c),
+        Err(e) => {
+            tracing::warn!(error = %e, path = %path.display(), "a file of the compile cache is not usable and is made anew");
+            let _ = std::fs::remove_file(path);
+            None
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! HTTP into a plugin: one instance answers one request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::BodyExt;
+use plenum_access::UserPrincipal;
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use crate::call::store;
+use crate::plugin::Loaded;
+use crate::{RuntimeError, Services};
+
+/// Headers that end at the host.
+const STRIPPED: &[&str] = &["cookie", "authorization", "proxy-authorization", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "host"];
+
+/// Headers of the answer that are the host's own business.
+const STRIPPED_BACK: &[&str] = &[
+    "set-cookie",
+    "content-security-policy",
+    "access-control-allow-origin",
+    "access-control-allow-credentials",
+    "service-worker-allowed",
+    "clear-site-data",
+    "strict-transport-security",
+    "connection",
+    "transfer-encoding",
+];
+
+fn forwarded(from: &HeaderMap, user: Option<&UserPrincipal>) -> HeaderMap {
+    let mut out = HeaderMap::new();
+    for (name, value) in from {
+        if !STRIPPED.contains(&name.as_str()) && !name.as_str().starts_with("x-plenum-") {
+            out.append(name.clone(), value.clone());
+        }
+    }
+    out.insert(http::header::HOST, HeaderValue::from_static("plenum"));
+    let mut put = |name: &'static str, value: &str| {
+        if let Ok(v) = HeaderValue::from_str(value) {
+            out.insert(HeaderName::from_static(name), v);
+        }
+    };
+    if let Some(u) = user {
+        put("x-plenum-user", &u.id);
+        put("x-plenum-user-name", &u.name);
+        put("x-plenum-role", u.role.name());
+    }
+    if let Some(locale) = from.get(http::header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()) {
+        put("x-plenum-locale", if locale.trim_start().to_ascii_lowercase().starts_with("zh") { "zh-CN" } else { "en" });
+    }
+    out
+}
+
+impl Loaded {
+    /// Answers a request; its URI is the path within the plugin. The answer's body streams while the instance still runs.
+    pub async fn http(self: &Arc<Self>, services: &Arc<Services>, request: Request<Bytes>, user: Option<UserPrincipal>) -> Result<Response<HyperOutgoingBody>, RuntimeError> {
+        let code = self.code.as_ref().filter(|c| c.exports.http);
+        let Some(code) = code else {
+            return Err(RuntimeError::NotFound(format!("the plugin {} answers no HTTP requests", self.id)));
+        };
+        let pre = ProxyPre::new(code.pre.clone()).map_err(|e| RuntimeError::Component(format!("{e:#}")))?;
+        let place = self.gate.enter(&self.id, self.limits.wall).await?;
+        let started = Instant::now();
+        let (mut parts, body) = request.into_parts();
+        let what = format!("{} {}", parts.method, parts.uri.path());
+        parts.headers = forwarded(&parts.headers, user.as_ref());
+        if let Ok(uri) = format!("http://plenum{}", parts.uri.path_and_query().map_or("/", |p| p.as_str())).parse() {
+            parts.uri = uri;
+        }
+        let body = http_body_util::Full::new(body).map_err(|e| match e {});
+        let mut store = store(self, services, self.info(what, user, None));
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let failed = |e: wasmtime::Error| RuntimeError::Internal(format!("{e:#}"));
+        let incoming = store.data_mut().http().new_incoming_request(Scheme::Http, Request::from_parts(parts, body)).map_err(failed)?;
+        let out = store.data_mut().http().new_response_outparam(sender).map_err(failed)?;
+        let plugin = self.clone();
+        // Owned by the tracker of the service: it goes on after the head is sent, and the host waits for it when it stops.
+        let task = services.tasks.spawn(async move {
+            let _place = place;
+            let work = async {
+                let proxy = pre.instantiate_async(&mut store).await?;
+                proxy.wasi_http_incoming_handler().call_handle(&mut store, incoming, out).await
+            };
+            let outcome = tokio::time::timeout(plugin.limits.wall, work).await;
+            let result = match outcome {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(trap)) => Err(plugin.trapped(&mut store, &trap)),
+                Err(_) => Err(plugin.timed_out(&mut store)),
+            };
+            plugin.stats.finished(started, result.is_ok());
+            result
+        });
+        match receiver.await {
+            Ok(Ok(response)) => Ok(cleaned(response)),
+            Ok(Err(code)) => Err(RuntimeError::Plugin { code: "plugin.http".into(), status: 502, message: format!("the plugin {} failed to answer: {code:?}", self.id) }),
+            Err(_) => match task.await {
+                Ok(Err(e)) => Err(e),
+                _ => Err(RuntimeError::Plugin { code: "plugin.no_answer".into(), status: 502, message: format!("the plugin {} ended without an answer", self.id) }),
+            },
+        }
+    }
+}
+
+fn cleaned(mut response: Response<HyperOutgoingBody>) -> Response<HyperOutgoingBody> {
+    for name in STRIPPED_BACK {
+        response.headers_mut().remove(*name);
+    }
+    response
+}

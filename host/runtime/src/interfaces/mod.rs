@@ -1,0 +1,89 @@
+//! The host interfaces that plugins import: each a module with its bindings to a domain, and the permission that it needs.
+//! Adding one touches its module and the list here.
+
+mod cmdb;
+mod context;
+mod events;
+mod jobs;
+mod log;
+mod store;
+mod workflow;
+
+use plenum_access::Permission;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::bindings::plenum as b;
+use crate::call::CallState;
+
+/// A host interface.
+pub struct Interface {
+    /// Start of its name among a component's imports.
+    pub import: &'static str,
+    /// Any of these permissions links it; none are needed when empty. Each call is checked again.
+    pub needs: &'static [Permission],
+    /// Puts it into a linker.
+    pub link: fn(&mut Linker<CallState>) -> wasmtime::Result<()>,
+}
+
+/// All of them.
+pub const INTERFACES: &[Interface] = &[
+    Interface {
+        import: "plenum:cmdb/instances@",
+        needs: &[Permission::CmdbRead, Permission::CmdbWrite],
+        link: |l| b::cmdb::instances::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:jobs/executions@",
+        needs: &[Permission::JobsRun, Permission::JobsRead],
+        link: |l| b::jobs::executions::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:workflow/runs@",
+        needs: &[Permission::WorkflowRun, Permission::WorkflowRead],
+        link: |l| b::workflow::runs::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:workflow/schedules@",
+        needs: &[Permission::WorkflowRun],
+        link: |l| b::workflow::schedules::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:store/documents@",
+        needs: &[Permission::Store],
+        link: |l| b::store::documents::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:events/publisher@",
+        needs: &[Permission::EventsPublish],
+        link: |l| b::events::publisher::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface { import: "plenum:log/log@", needs: &[], link: |l| b::log::log::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
+    Interface { import: "plenum:plugin/context@", needs: &[], link: |l| b::plugin::context::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
+    Interface { import: "plenum:types/types@", needs: &[], link: |l| b::types::types::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
+];
+
+/// Imports of WASI that every component may have: with the empty context they have no power.
+pub const WASI: &[&str] = &["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/", "wasi:http/types@"];
+
+/// The import that reaches the outside.
+pub const OUTGOING: &str = "wasi:http/outgoing-handler@";
+
+/// The contract's error from a service's.
+pub(crate) fn error(code: &str, status: u16, message: impl std::fmt::Display) -> b::types::types::Error {
+    // What the host failed at inside is for its own log.
+    let message = if status >= 500 {
+        tracing::error!(code, error = %message, "a host call of a plugin failed");
+        "the host failed at this; its log has the reason".to_owned()
+    } else {
+        message.to_string()
+    };
+    b::types::types::Error { code: code.to_owned(), message, status }
+}
+
+pub(crate) fn bad_json(what: &str, e: &serde_json::Error) -> b::types::types::Error {
+    error("request.json", 400, format!("{what} is not valid JSON: {e}"))
+}
+
+pub(crate) fn ms(t: i64) -> u64 {
+    u64::try_from(t).unwrap_or(0)
+}

@@ -1,0 +1,111 @@
+//! The plugins' logs: the last lines of each in memory, and in one bounded file each.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// For the author.
+    Debug,
+    /// What happens.
+    Info,
+    /// What should not.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// A line of a plugin's log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Line {
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
+    /// How much it matters.
+    pub level: Level,
+    /// The call that wrote it.
+    pub call: String,
+    /// What.
+    pub message: String,
+    /// A JSON object, or null.
+    pub fields: serde_json::Value,
+}
+
+/// Lines kept of each plugin.
+const KEPT: usize = 2_000;
+/// A file beyond this is cut to the kept lines.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+/// All logs.
+#[derive(Debug)]
+pub struct Logs {
+    dir: PathBuf,
+    kept: Mutex<HashMap<String, VecDeque<Line>>>,
+}
+
+impl Logs {
+    /// In `dir`.
+    pub fn new(dir: PathBuf) -> std::io::Result<Logs> {
+        std::fs::create_dir_all(&dir)?;
+        Ok(Logs { dir, kept: Mutex::default() })
+    }
+
+    fn file(&self, plugin: &str) -> PathBuf {
+        self.dir.join(format!("{plugin}.jsonl"))
+    }
+
+    fn read(&self, plugin: &str) -> VecDeque<Line> {
+        let text = std::fs::read_to_string(self.file(plugin)).unwrap_or_default();
+        let mut lines: VecDeque<Line> = text.lines().rev().take(KEPT).filter_map(|l| serde_json::from_str(l).ok()).collect();
+        lines.make_contiguous().reverse();
+        lines
+    }
+
+    /// Adds lines.
+    pub fn append(&self, plugin: &str, lines: Vec<Line>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = kept.entry(plugin.to_owned()).or_insert_with(|| self.read(plugin));
+        let mut text = String::new();
+        for l in lines {
+            if let Ok(json) = serde_json::to_string(&l) {
+                text.push_str(&json);
+                text.push('\n');
+            }
+            ring.push_back(l);
+        }
+        while ring.len() > KEPT {
+            ring.pop_front();
+        }
+        let path = self.file(plugin);
+        let large = std::fs::metadata(&path).is_ok_and(|m| m.len() > MAX_FILE);
+        let result = if large {
+            let all: Vec<String> = ring.iter().filter_map(|l| serde_json::to_string(l).ok()).collect();
+            std::fs::write(&path, all.join("\n") + "\n")
+        } else {
+            std::fs::OpenOptions::new().create(true).append(true).open(&path).and_then(|mut f| f.write_all(text.as_bytes()))
+        };
+        if let Err(e) = result {
+            tracing::warn!(plugin, error = %e, "the plugin's log cannot be written");
+        }
+    }
+
+    /// The newest lines first, at least of `level`, holding `search`.
+    pub fn tail(&self, plugin: &str, level: Level, search: &str, limit: usize) -> Vec<Line> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = kept.entry(plugin.to_owned()).or_insert_with(|| self.read(plugin));
+        let wanted = search.to_lowercase();
+        let fits = |l: &&Line| l.level >= level && (wanted.is_empty() || l.call == search || l.message.to_lowercase().contains(&wanted) || l.fields.to_string().to_lowercase().contains(&wanted));
+        ring.iter().rev().filter(fits).take(limit.min(KEPT)).cloned().collect()
+    }
+
+    /// Removes a plugin's log.
+    pub fn remove(&self, plugin: &str) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(plugin);
+        let _ = std::fs::remove_file(self.file(plugin));
+    }
+}

@@ -1,0 +1,350 @@
+//! A loaded plugin: its component ready to be instantiated, its grant, limits, files and numbers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use plenum_access::{Grant, PluginPrincipal, Principal, UserPrincipal};
+use plenum_store::{Field, FieldKind};
+use serde_json::Value as Json;
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use crate::bindings::plenum::types::types::Error as WitError;
+use crate::call::{CallInfo, CallState, Gate, Limits, Stats, store};
+use crate::interfaces::{INTERFACES, OUTGOING, WASI};
+use crate::logs::Level;
+use crate::package::Manifest;
+use crate::{RuntimeError, Services};
+
+/// Bytes that the documents of one plugin may take.
+pub const STORE_QUOTA: i64 = 2 << 30;
+
+/// The store's name of a plugin's collection.
+pub fn collection(plugin: &str, name: &str) -> String {
+    format!("plugin/{plugin}/{name}")
+}
+
+/// The store's kind of a manifest's word for a field.
+pub fn field(name: &str, kind: &str) -> Result<Field, RuntimeError> {
+    let kind = match kind {
+        "string" | "text" => FieldKind::Text,
+        "int" | "integer" => FieldKind::Integer,
+        "number" | "decimal" | "float" => FieldKind::Decimal,
+        "bool" | "boolean" => FieldKind::Boolean,
+        "timestamp" | "datetime" => FieldKind::Timestamp,
+        "strings" => FieldKind::List(Box::new(FieldKind::Text)),
+        "json" => FieldKind::Json,
+        other => return Err(RuntimeError::Package(format!("the field {name} has the kind {other:?}; use string, int, number, bool, timestamp, strings or json"))),
+    };
+    Ok(Field { name: name.to_owned(), kind })
+}
+
+/// What a component offers, found by looking at it.
+#[derive(Debug, Default, Clone)]
+pub struct Exports {
+    /// `wasi:http/incoming-handler`.
+    pub http: bool,
+    /// `plenum:plugin/actions`, `call`.
+    actions: Option<ComponentExportIndex>,
+    /// `plenum:plugin/events`, `handle`.
+    events: Option<ComponentExportIndex>,
+    /// `plenum:plugin/schedule`, `fire`.
+    schedule: Option<ComponentExportIndex>,
+    install: Option<ComponentExportIndex>,
+    uninstall: Option<ComponentExportIndex>,
+}
+
+impl Exports {
+    fn of(component: &Component) -> Exports {
+        let find = |interface: &str, function: &str| {
+            let (_, i) = component.get_export(None, &format!("plenum:plugin/{interface}@0.1.0"))?;
+            component.get_export(Some(&i), function).map(|(_, f)| f)
+        };
+        let ty = component.component_type();
+        let http = ty.exports(component.engine()).any(|(name, _)| name.starts_with("wasi:http/incoming-handler@0.2."));
+        Exports {
+            http,
+            actions: find("actions", "call"),
+            events: find("events", "handle"),
+            schedule: find("schedule", "fire"),
+            install: find("lifecycle", "install"),
+            uninstall: find("lifecycle", "uninstall"),
+        }
+    }
+
+    /// Whether it handles events.
+    pub fn handles_events(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Whether it offers actions.
+    pub fn has_actions(&self) -> bool {
+        self.actions.is_some()
+    }
+}
+
+/// A component with its linker applied.
+pub struct Code {
+    pub pre: InstancePre<CallState>,
+    pub exports: Exports,
+}
+
+/// What is loaded of an installed plugin.
+pub struct Loaded {
+    pub id: String,
+    pub version: semver::Version,
+    pub digest: String,
+    pub manifest: Manifest,
+    pub grant: Arc<Grant>,
+    pub settings: Json,
+    pub limits: Limits,
+    pub files: Arc<BTreeMap<String, Bytes>>,
+    pub code: Option<Code>,
+    pub gate: Gate,
+    pub stats: Arc<Stats>,
+    pub schemas: HashMap<String, Schemas>,
+    engine: Engine,
+}
+
+/// Compiled JSON Schemas of an action, with their sources.
+pub struct Schemas {
+    pub input: Option<(jsonschema::Validator, Json)>,
+    pub output: Option<(jsonschema::Validator, Json)>,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("id", &self.id).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// What makes a [`Loaded`].
+pub struct Parts {
+    pub manifest: Manifest,
+    pub digest: String,
+    pub grant: Grant,
+    pub settings: Json,
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub component: Option<Component>,
+    pub stats: Arc<Stats>,
+}
+
+/// Names of a component's imports that the grant does not cover, with what to do; empty when all is well.
+pub fn ungranted(engine: &Engine, component: &Component, grant: &Grant) -> Vec<String> {
+    let mut out = Vec::new();
+    for (name, _) in component.component_type().imports(engine) {
+        if WASI.iter().any(|w| name.starts_with(w)) {
+            continue;
+        }
+        if name.starts_with(OUTGOING) {
+            if !grant.permissions.contains_key("http.outgoing") {
+                out.push(format!("{name}: ask for the permission http.outgoing"));
+            }
+            continue;
+        }
+        match INTERFACES.iter().find(|i| name.starts_with(i.import)) {
+            Some(i) if i.needs.is_empty() || i.needs.iter().any(|p| grant.permissions.contains_key(p.name())) => {}
+            Some(i) => out.push(format!("{name}: ask for the permission {}", i.needs.iter().map(|p| p.name()).collect::<Vec<_>>().join(" or "))),
+            None => out.push(format!("{name}: this host offers no such interface")),
+        }
+    }
+    out
+}
+
+impl Loaded {
+    /// Links the component with what the grant allows and prepares the rest.
+    pub fn new(engine: &Engine, parts: Parts) -> Result<Loaded, RuntimeError> {
+        let m = &parts.manifest;
+        let limits = limits(m);
+        let code = match &parts.component {
+            None => None,
+            Some(component) => {
+                let missing = ungranted(engine, component, &parts.grant);
+                if !missing.is_empty() {
+                    return Err(RuntimeError::Ungranted(missing));
+                }
+                let mut linker: Linker<CallState> = Linker::new(engine);
+                let link = |e: wasmtime::Error| RuntimeError::Internal(format!("linking: {e:#}"));
+                wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(link)?;
+                let options = wasmtime_wasi_http::p2::bindings::LinkOptions::default();
+                wasmtime_wasi_http::p2::bindings::http::types::add_to_linker::<_, wasmtime_wasi_http::WasiHttp>(
+                    &mut linker,
+                    &(&options).into(),
+                    wasmtime_wasi_http::WasiHttpView::http,
+                )
+                .map_err(link)?;
+                if parts.grant.permissions.contains_key("http.outgoing") {
+                    wasmtime_wasi_http::p2::bindings::http::outgoing_handler::add_to_linker::<_, wasmtime_wasi_http::WasiHttp>(
+                        &mut linker,
+                        wasmtime_wasi_http::WasiHttpView::http,
+                    )
+                    .map_err(link)?;
+                }
+                for i in INTERFACES {
+                    if i.needs.is_empty() || i.needs.iter().any(|p| parts.grant.permissions.contains_key(p.name())) {
+                        (i.link)(&mut linker).map_err(link)?;
+                    }
+                }
+                let pre = linker.instantiate_pre(component).map_err(|e| RuntimeError::Component(format!("the component does not fit this host: {e:#}")))?;
+                Some(Code { pre, exports: Exports::of(component) })
+            }
+        };
+        let mut schemas = HashMap::new();
+        for a in &m.actions {
+            let read = |path: &Option<String>| -> Result<Option<(jsonschema::Validator, Json)>, RuntimeError> {
+                let Some(path) = path else { return Ok(None) };
+                let bad = |why: String| RuntimeError::Package(format!("the schema {path} of the action {}: {why}", a.name));
+                let bytes = parts.files.get(path).ok_or_else(|| bad("the file is not in the package".into()))?;
+                let json: Json = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+                let validator = jsonschema::draft202012::new(&json).map_err(|e| bad(e.to_string()))?;
+                Ok(Some((validator, json)))
+            };
+            schemas.insert(a.name.clone(), Schemas { input: read(&a.input)?, output: read(&a.output)? });
+        }
+        Ok(Loaded {
+            id: m.id.clone(),
+            version: m.version.clone(),
+            digest: parts.digest,
+            grant: Arc::new(parts.grant),
+            settings: parts.settings,
+            gate: Gate::new(&limits),
+            limits,
+            files: Arc::new(parts.files.into_iter().map(|(k, v)| (k, Bytes::from(v))).collect()),
+            code,
+            stats: parts.stats,
+            schemas,
+            engine: engine.clone(),
+            manifest: parts.manifest,
+        })
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The plugin as a principal.
+    pub fn principal(&self, user: Option<UserPrincipal>) -> Principal {
+        Principal::Plugin(PluginPrincipal { id: self.id.clone(), grant: self.grant.clone(), on_behalf: user })
+    }
+
+    /// What a call is for.
+    pub fn info(&self, what: String, user: Option<UserPrincipal>, key: Option<String>) -> CallInfo {
+        CallInfo { id: plenum_store::new_id(), who: self.principal(user.clone()), user, key, what }
+    }
+
+    /// Carries out an action of the manifest.
+    pub async fn action(self: &Arc<Self>, services: &Arc<Services>, name: &str, input: &Json, user: Option<UserPrincipal>, key: Option<String>) -> Result<Json, RuntimeError> {
+        let schemas = self.schemas.get(name).ok_or_else(|| RuntimeError::NotFound(format!("the plugin {} has no action {name}", self.id)))?;
+        check(schemas.input.as_ref().map(|s| &s.0), input).map_err(|e| RuntimeError::Input(format!("the input of {}.{name}: {e}", self.id)))?;
+        let index = self.export(|e| e.actions.as_ref(), "plenum:plugin/actions")?;
+        let text = input.to_string();
+        let out: String = self.call(services, &index, self.info(format!("action {name}"), user, key), (name.to_owned(), text)).await?;
+        let out: Json = serde_json::from_str(&out).map_err(|e| RuntimeError::Plugin { code: "plugin.output".into(), status: 502, message: format!("the output of {}.{name} is not JSON: {e}", self.id) })?;
+        check(schemas.output.as_ref().map(|s| &s.0), &out)
+            .map_err(|e| RuntimeError::Plugin { code: "plugin.output".into(), status: 502, message: format!("the output of {}.{name} does not fit its own schema: {e}", self.id) })?;
+        Ok(out)
+    }
+
+    /// Hands an event over.
+    pub async fn event(self: &Arc<Self>, services: &Arc<Services>, event: &Json) -> Result<(), RuntimeError> {
+        let index = self.export(|e| e.events.as_ref(), "plenum:plugin/events")?;
+        let what = format!("event {}", event.get("type").and_then(Json::as_str).unwrap_or_default());
+        self.call(services, &index, self.info(what, None, None), (event.to_string(),)).await
+    }
+
+    /// Fires a schedule of the manifest.
+    pub async fn fire(self: &Arc<Self>, services: &Arc<Services>, id: &str, key: Option<String>) -> Result<(), RuntimeError> {
+        let index = self.export(|e| e.schedule.as_ref(), "plenum:plugin/schedule")?;
+        let due = u64::try_from(plenum_store::now_ms()).unwrap_or(0);
+        self.call(services, &index, self.info(format!("schedule {id}"), None, key), (id.to_owned(), due)).await
+    }
+
+    /// Tells the plugin that it was installed or is about to go, when it wants to know.
+    pub async fn lifecycle(self: &Arc<Self>, services: &Arc<Services>, install: bool, user: Option<UserPrincipal>) -> Result<(), RuntimeError> {
+        let index = self.code.as_ref().and_then(|c| if install { c.exports.install } else { c.exports.uninstall });
+        match index {
+            Some(index) => self.call(services, &index, self.info(if install { "install" } else { "uninstall" }.into(), user, None), ()).await,
+            None => Ok(()),
+        }
+    }
+
+    fn export(&self, f: impl Fn(&Exports) -> Option<&ComponentExportIndex>, interface: &str) -> Result<ComponentExportIndex, RuntimeError> {
+        self.code.as_ref().and_then(|c| f(&c.exports)).copied().ok_or_else(|| RuntimeError::NotFound(format!("the component of {} does not export {interface}", self.id)))
+    }
+
+    async fn call<P, R>(self: &Arc<Self>, services: &Arc<Services>, function: &ComponentExportIndex, info: CallInfo, params: P) -> Result<R, RuntimeError>
+    where
+        P: wasmtime::component::ComponentNamedList + wasmtime::component::Lower + Send + Sync + 'static,
+        R: wasmtime::component::Lift + wasmtime::component::ComponentType + Send + Sync + 'static,
+    {
+        let Some(code) = &self.code else { return Err(RuntimeError::NotFound(format!("{} has no component", self.id))) };
+        let _place = self.gate.enter(&self.id, self.limits.wall).await?;
+        let started = Instant::now();
+        let mut store = store(self, services, info);
+        let work = async {
+            let instance: Instance = code.pre.instantiate_async(&mut store).await?;
+            let f = instance.get_typed_func::<P, (Result<R, WitError>,)>(&mut store, function)?;
+            let (r,) = f.call_async(&mut store, params).await?;
+            Ok::<_, wasmtime::Error>(r)
+        };
+        let outcome = tokio::time::timeout(self.limits.wall, work).await;
+        let result = match outcome {
+            Ok(Ok(Ok(v))) => Ok(v),
+            Ok(Ok(Err(e))) => Err(RuntimeError::Plugin { code: e.code, status: e.status.clamp(400, 599), message: e.message }),
+            Ok(Err(trap)) => Err(self.trapped(&mut store, &trap)),
+            Err(_) => Err(self.timed_out(&mut store)),
+        };
+        self.stats.finished(started, result.is_ok());
+        result
+    }
+
+    /// What a trap means for the caller; the whole of it goes to the plugin's log.
+    pub fn trapped(&self, store: &mut Store<CallState>, trap: &wasmtime::Error) -> RuntimeError {
+        let s = store.data_mut();
+        let (call, what) = (s.info.id.clone(), s.info.what.clone());
+        let error = if s.out_of_cpu {
+            RuntimeError::CpuBudget { plugin: self.id.clone(), call, limit_ms: ms(self.limits.cpu) }
+        } else if s.memory.refused {
+            RuntimeError::Memory { plugin: self.id.clone(), call, limit_mb: self.limits.memory_bytes >> 20 }
+        } else {
+            RuntimeError::Trap { plugin: self.id.clone(), call }
+        };
+        s.log(Level::Error, format!("{what}: {error}"), serde_json::json!({"trap": format!("{trap:?}").chars().take(6_000).collect::<String>()}));
+        error
+    }
+
+    /// What running out of time means.
+    pub fn timed_out(&self, store: &mut Store<CallState>) -> RuntimeError {
+        let s = store.data_mut();
+        let error = RuntimeError::WallTime { plugin: self.id.clone(), call: s.info.id.clone(), limit_ms: ms(self.limits.wall) };
+        let what = s.info.what.clone();
+        s.log(Level::Error, format!("{what}: {error}"), Json::Null);
+        error
+    }
+}
+
+fn ms(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn check(validator: Option<&jsonschema::Validator>, value: &Json) -> Result<(), String> {
+    let Some(v) = validator else { return Ok(()) };
+    let problems: Vec<String> = v.iter_errors(value).take(5).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+}
+
+/// The manifest's wishes within the host's bounds.
+fn limits(m: &Manifest) -> Limits {
+    let d = Limits::default();
+    let w = &m.limits;
+    let clamp = |v: Option<u64>, default: u64, most: u64| v.unwrap_or(default).clamp(1, most);
+    Limits {
+        memory_bytes: (clamp(w.memory_mb.map(u64::from), (d.memory_bytes >> 20) as u64, 512) as usize) << 20,
+        cpu: Duration::from_millis(clamp(w.cpu_ms.map(u64::from), ms(d.cpu), 60_000).max(10)),
+        wall: Duration::from_millis(clamp(w.wall_ms.map(u64::from), ms(d.wall), 300_000).max(10)),
+        concurrency: clamp(w.concurrency.map(u64::from), d.concurrency as u64, 64) as usize,
+        queue: d.queue,
+    }
+}
