@@ -4,6 +4,8 @@
 
 use async_trait::async_trait;
 use plenum_access::Principal;
+use plenum_cmdb::facts::NodeFacts;
+use plenum_cmdb::{Cmdb, CmdbError, Instance, Query};
 
 use crate::JobsError;
 use crate::model::InstanceRef;
@@ -28,6 +30,68 @@ pub trait Inventory: Send + Sync + 'static {
     async fn get(&self, who: &Principal, instance: &InstanceRef) -> Result<Found, JobsError>;
     /// Takes what a node's agent found; answers the node's `host` instance.
     async fn facts(&self, node_id: &str, facts: serde_json::Value) -> Result<Option<String>, JobsError>;
-    /// Notes whether the agent of a `host` instance is connected.
-    async fn status(&self, host_instance: &str, online: bool) -> Result<(), JobsError>;
+    /// Notes on a node's `host` instance whether its agent is connected.
+    async fn status(&self, node_id: &str, online: bool) -> Result<(), JobsError>;
+}
+
+/// Rows asked for at once.
+const PAGE: u32 = 1000;
+
+impl From<CmdbError> for JobsError {
+    fn from(e: CmdbError) -> Self {
+        match e {
+            CmdbError::Access(a) => JobsError::Access(a),
+            e => JobsError::Cmdb { code: e.code(), message: e.to_string() },
+        }
+    }
+}
+
+/// The record with its node. Which node a record's host has is no more than where the caller may run already, so no further check is asked.
+async fn found(cmdb: &Cmdb, i: Instance) -> Result<Found, JobsError> {
+    let own = i.attributes.get("node_id").and_then(|v| v.as_str()).filter(|n| !n.is_empty()).map(str::to_owned);
+    let node_id = match own {
+        Some(n) => Some(n),
+        None if i.model == "host" => None,
+        None => cmdb.node_of(&i.model, &i.id).await?,
+    };
+    Ok(Found { instance: InstanceRef { model: i.model, id: i.id }, label: i.label, node_id })
+}
+
+#[async_trait]
+impl Inventory for Cmdb {
+    async fn select(&self, who: &Principal, model: &str, cel: &str, limit: usize) -> Result<Vec<Found>, JobsError> {
+        let filter = Some(cel.trim().to_owned()).filter(|c| !c.is_empty());
+        let mut query = Query { filter, limit: PAGE, ..Query::default() };
+        let mut out = Vec::new();
+        loop {
+            let page = self.list(who, model, &query).await?;
+            for i in page.items {
+                out.push(found(self, i).await?);
+            }
+            match page.next_cursor {
+                Some(next) if out.len() <= limit => query.cursor = Some(next),
+                _ => return Ok(out),
+            }
+        }
+    }
+
+    async fn get(&self, who: &Principal, instance: &InstanceRef) -> Result<Found, JobsError> {
+        let i = Cmdb::get(self, who, &instance.model, &instance.id).await?;
+        found(self, i).await
+    }
+
+    async fn facts(&self, node_id: &str, facts: serde_json::Value) -> Result<Option<String>, JobsError> {
+        let bad = |e: serde_json::Error| {
+            JobsError::invalid("jobs.bad_facts", "/facts", format!("the agent's facts have another shape than is known: {e}"))
+        };
+        let facts: NodeFacts = serde_json::from_value(facts).map_err(bad)?;
+        let who = Principal::Agent { node: node_id.to_owned() };
+        Ok(Some(self.reconcile(&who, node_id, facts).await?.host.id))
+    }
+
+    async fn status(&self, node_id: &str, online: bool) -> Result<(), JobsError> {
+        let who = Principal::Agent { node: node_id.to_owned() };
+        self.set_node_status(&who, node_id, if online { "online" } else { "offline" }).await?;
+        Ok(())
+    }
 }

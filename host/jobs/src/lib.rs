@@ -107,6 +107,11 @@ pub(crate) struct Inner {
 }
 
 impl Jobs {
+    /// On a migrated database, with the CMDB for targets and facts.
+    pub async fn new(db: Db, access: Access, cmdb: plenum_cmdb::Cmdb, config: JobsConfig) -> Result<Jobs, JobsError> {
+        Jobs::with_inventory(db, access, Arc::new(cmdb), config).await
+    }
+
     /// On a migrated database: takes up what an earlier process left unfinished.
     pub async fn with_inventory(db: Db, access: Access, inventory: Arc<dyn Inventory>, config: JobsConfig) -> Result<Jobs, JobsError> {
         let ca = Ca::open(&config.data_dir.join("ca"))?;
@@ -242,8 +247,8 @@ impl Inner {
                 host = Some(found);
             }
         }
-        if let Some(host) = host {
-            self.inventory.status(&host, online).await?;
+        if host.is_some() {
+            self.inventory.status(node, online).await?;
         }
         Ok(())
     }

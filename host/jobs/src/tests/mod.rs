@@ -1,6 +1,7 @@
 //! Behaviour through `Jobs`, on both databases, with agents that speak real gRPC over real mutual TLS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod cmdb;
 mod delivery;
 mod rules;
 mod support;

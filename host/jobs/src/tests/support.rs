@@ -47,8 +47,8 @@ impl Inventory for FakeCmdb {
         self.facts.lock().unwrap().push(facts);
         Ok(Some(format!("host-of-{node}")))
     }
-    async fn status(&self, host: &str, online: bool) -> Result<(), JobsError> {
-        self.status.lock().unwrap().insert(host.to_owned(), online);
+    async fn status(&self, node: &str, online: bool) -> Result<(), JobsError> {
+        self.status.lock().unwrap().insert(format!("host-of-{node}"), online);
         Ok(())
     }
 }
@@ -71,6 +71,7 @@ pub fn admin() -> Principal {
     user(Role::Administrator)
 }
 
+#[allow(clippy::type_complexity)]
 pub fn plugin(id: &str, permissions: &[(&str, &[(&str, &[&str])])]) -> Principal {
     let mut grant = Grant::default();
     for (name, scope) in permissions {
@@ -87,25 +88,40 @@ impl World {
 
     pub async fn with(db: Db, dir: Arc<tempfile::TempDir>, adjust: impl FnOnce(&mut JobsConfig)) -> World {
         let cmdb = Arc::new(FakeCmdb::default());
+        let world = World::serve(db, dir, cmdb.clone(), adjust).await;
+        World { cmdb, ..world }
+    }
+
+    async fn serve(db: Db, dir: Arc<tempfile::TempDir>, inventory: Arc<dyn Inventory>, adjust: impl FnOnce(&mut JobsConfig)) -> World {
         let mut config = JobsConfig::new(dir.path(), "127.0.0.1:8444");
         config.sweep = Duration::from_millis(20);
         adjust(&mut config);
-        let jobs = Jobs::with_inventory(db.clone(), Access::new(db.clone()), cmdb.clone(), config).await.unwrap();
+        let jobs = Jobs::with_inventory(db.clone(), Access::new(db.clone()), inventory, config).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let (serving, stop) = (jobs.clone(), shutdown.clone());
         let server = tokio::spawn(async move { serving.serve_agents(listener, stop).await.unwrap() });
-        World { jobs, db, cmdb, address, dir, shutdown, server }
+        World { jobs, db, cmdb: Arc::default(), address, dir, shutdown, server }
+    }
+
+    async fn stop(&mut self) {
+        self.server.abort();
+        self.shutdown.cancel();
+        let _ = (&mut self.server).await;
+        self.jobs.close().await;
     }
 
     /// The host dies and comes back. Nothing of its memory survives.
-    pub async fn restart(self) -> World {
-        self.server.abort();
-        self.shutdown.cancel();
-        let _ = self.server.await;
-        self.jobs.close().await;
+    pub async fn restart(mut self) -> World {
+        self.stop().await;
         World::with(self.db, self.dir, |_| {}).await
+    }
+
+    /// The same on another CMDB.
+    pub async fn restart_with(mut self, inventory: Arc<dyn Inventory>) -> World {
+        self.stop().await;
+        World::serve(self.db, self.dir, inventory, |_| {}).await
     }
 
     pub async fn client(&self, identity: Option<(&str, &str)>) -> Result<AgentClient<Channel>, tonic::transport::Error> {
