@@ -8,7 +8,7 @@
   window.plenum = {
     connect: async () => ({
       context: { user: { name: 'admin' }, locale: q.get('locale') || 'en', theme: q.get('theme') || 'light', plugin: 'inspection-center', path: location.hash.slice(1) },
-      http: { request },
+      http: Object.fromEntries(['get', 'post', 'put', 'delete'].map((m) => [m, (path, body) => request(m.toUpperCase(), path, body)])),
       events: { subscribe: async () => () => {} },
       navigate: (to) => console.log('navigate', to),
       setPath: (path) => history.replaceState(null, '', `#${path}`),

@@ -51,15 +51,26 @@ function dress(context) {
 /** The one place that knows the bridge's words. */
 async function connect() {
   const p = await window.plenum.connect();
+  // Answers come as {status, body} or as the parsed body, failures as answers or as errors with a status: both are turned into the first.
+  const request = async (method, path, body) => {
+    const asText = (x) => (typeof x === 'string' ? x : JSON.stringify(x ?? null));
+    try {
+      const r = await p.http[method.toLowerCase()](path, body);
+      return r && typeof r.status === 'number' && 'body' in r ? { status: r.status, body: asText(r.body) } : { status: 200, body: asText(r) };
+    } catch (error) {
+      if (typeof error?.status !== 'number') throw error;
+      return { status: error.status, body: asText(error.body ?? error.problem ?? { detail: error.message, errors: error.errors }) };
+    }
+  };
   state.bridge = {
-    request: (method, path, body) => p.http.request(method, path, body),
+    request,
     subscribe: (types, fn) => p.events.subscribe(types, fn),
     navigate: (to) => p.navigate(to),
     setPath: (path) => p.setPath(path),
     notify: (level, text) => p.notify(level, text),
     download: (name, mime, content) => p.download(name, mime, content),
   };
-  p.onContext?.((context) => { if (dress(context)) go(state.path, true); else if (context.path !== undefined && context.path !== state.path) go(context.path, true); });
+  (p.onContext || p.onContextChange)?.call(p, (context) => { if (dress(context)) go(state.path, true); else if (context.path !== undefined && context.path !== state.path) go(context.path, true); });
   dress(p.context);
   await go(p.context.path || '', true);
 }
