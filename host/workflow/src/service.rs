@@ -533,7 +533,7 @@ impl Cond {
         self.values.extend(values);
     }
     pub(crate) fn prefix(&mut self, column: &str, prefix: &str) {
-        self.add(&format!("SUBSTR({column}, 1, ?) = ?"), vec![i64::try_from(prefix.chars().count()).unwrap_or(0).into(), prefix.into()]);
+        self.add(&format!("SUBSTR({column}, 1, {}) = ?", prefix.chars().count()), vec![prefix.into()]);
     }
     pub(crate) fn sql(&self) -> String {
         if self.parts.is_empty() { " WHERE 1 = 1".to_owned() } else { format!(" WHERE {}", self.parts.join(" AND ")) }

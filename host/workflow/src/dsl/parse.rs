@@ -183,7 +183,8 @@ impl Parser<'_> {
             self.timeout(&v, &step("/use/timeouts", &name), &[]);
         }
         for (name, v) in self.errors.clone() {
-            self.error(&v, &step("/use/errors", &name), &[]);
+            // Its expressions are checked where it is raised: only there the variables are known.
+            self.error_shape(&v, &step("/use/errors", &name));
         }
         if let Some(Value::Object(functions)) = o.get("functions") {
             for (name, task) in functions {
@@ -584,6 +585,11 @@ impl Parser<'_> {
     }
 
     fn error(&mut self, v: &Value, pointer: &str, scope: &[String]) -> Template {
+        self.error_shape(v, pointer);
+        self.template(v, pointer, scope)
+    }
+
+    fn error_shape(&mut self, v: &Value, pointer: &str) {
         if let Some(o) = self.object(v, pointer, "an error") {
             self.only(o, pointer, &["type", "status", "title", "detail", "instance"]);
             for field in ["type", "status"] {
@@ -595,7 +601,6 @@ impl Parser<'_> {
                 self.problem(&step(pointer, "status"), "`status` is a whole number");
             }
         }
-        if pointer.starts_with("/use/") && scope.is_empty() { Template::Literal(Value::Null) } else { self.template(v, pointer, scope) }
     }
 
     fn timeout(&mut self, v: &Value, pointer: &str, scope: &[String]) -> Option<DurationSpec> {

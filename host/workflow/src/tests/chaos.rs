@@ -1,0 +1,83 @@
+//! Kill before and after every write and every call; the end must be that of the undisturbed run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use plenum_store::{Db, both_databases};
+use serde_json::{Value, json};
+
+use super::{Fake, House, flow, operator};
+use crate::RunStatus;
+use crate::engine::{Crash, Point};
+
+const SETS: &[&[plenum_store::Migration]] = &[plenum_access::MIGRATIONS, crate::MIGRATIONS];
+
+/// Every construct once. The branches' own effects are compared as a set, since branches have no order.
+const FLOW: &str = "
+do:
+- first: {call: echo, with: {n: 1}, export: {as: '$context + {first: .n}'}}
+- loop:
+    for: {each: x, in: '[1, 2]'}
+    do:
+    - inc: {call: add, with: {a: '${ $x }', b: '${ $context.first }'}}
+- both:
+    fork:
+      branches:
+      - left: {call: echo, with: left}
+      - right: {do: [{r1: {call: echo, with: right}}, {r2: {wait: {milliseconds: 5}}}, {r3: {emit: {event: {with: {type: t, source: /s}}}}}]}
+- guarded:
+    try:
+    - bad: {call: fail, with: {status: 503}}
+    catch:
+      retry: {delay: {milliseconds: 5}, limit: {attempt: {count: 1}}}
+      do:
+      - mend: {call: echo, with: {mended: '${ $error.status }'}}
+- choose: {switch: [{yes: {when: .mended == 503, then: last}}, {no: {then: end}}]}
+- never: {call: echo, with: never}
+- last: {if: '${ $context.first == 1 }', call: echo, with: {sum: '${ .mended + $context.first }'}}
+";
+
+/// Runs the flow with the engine dying at the `nth` point (never, for `usize::MAX`), each time on a new host process's engine but the
+/// same world. Answers output, task states, effects sorted, and how many points were passed.
+async fn run(db: &Db, key: &str, nth: usize) -> (Value, Vec<(String, String)>, Vec<(String, Value)>, usize) {
+    let host: Arc<Fake> = Arc::default();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counter = seen.clone();
+    let crash: Crash = Arc::new(move |_: Point| counter.fetch_add(1, Ordering::SeqCst) == nth);
+    let first = House::with(db, host.clone(), Some(crash));
+    first.workflows.save_definition(&operator(), "chaos", &flow(FLOW), None).await.unwrap();
+    let id = first.workflows.start(&operator(), "chaos", json!({}), Some(key)).await.unwrap().id;
+    let ended = tokio::time::timeout(Duration::from_secs(60), first.workflows.wait(&operator(), &id)).await.expect("an end or a death");
+    let died = ended.is_err();
+    first.close().await;
+    assert_eq!(died || nth == usize::MAX || seen.load(Ordering::SeqCst) > nth, true);
+    let second = House::with(db, host.clone(), None);
+    let run = tokio::time::timeout(Duration::from_secs(60), second.workflows.wait(&operator(), &id))
+        .await
+        .expect("an end after the death")
+        .unwrap();
+    second.close().await;
+    assert_eq!(run.status, RunStatus::Succeeded, "{nth}: {:?}", run.error);
+    let mut tasks: Vec<(String, String)> = run.tasks.iter().map(|t| (t.path.clone(), t.status.name().to_owned())).collect();
+    tasks.sort();
+    let mut effects = host.effects.lock().unwrap().clone();
+    effects.sort_by_key(|(p, _)| p.clone());
+    (run.output, tasks, effects, seen.load(Ordering::SeqCst))
+}
+
+both_databases! {
+    migrations: SETS;
+    async fn every_death_ends_as_no_death(db: Db) {
+        let calm = run(&db, "calm", usize::MAX).await;
+        assert_eq!(calm.0, json!({"sum": 504}));
+        assert_eq!(calm.2.len(), 8, "{:?}", calm.2);
+        assert!(calm.3 > 30, "{} points", calm.3);
+        for nth in 0..calm.3 {
+            let shaken = run(&db, &format!("death-{nth}"), nth).await;
+            assert_eq!(shaken.0, calm.0, "output after a death at point {nth}");
+            assert_eq!(shaken.1, calm.1, "tasks after a death at point {nth}");
+            assert_eq!(shaken.2, calm.2, "effects after a death at point {nth}");
+        }
+    }
+}
