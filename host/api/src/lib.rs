@@ -14,6 +14,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use plenum_access::Access;
 use plenum_cmdb::Cmdb;
+use plenum_jobs::Jobs;
 use plenum_store::{Db, Events};
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
@@ -38,6 +39,8 @@ pub struct App {
     pub events: Events,
     /// Models and instances.
     pub cmdb: Cmdb,
+    /// Nodes and executions.
+    pub jobs: Jobs,
     /// What the API says of the host itself.
     pub info: Arc<HostInfo>,
     /// Ends the streams when the host stops.

@@ -9,6 +9,7 @@ use anyhow::Context;
 use plenum_access::Access;
 use plenum_api::{App, HostInfo};
 use plenum_cmdb::Cmdb;
+use plenum_jobs::{Jobs, JobsConfig};
 use plenum_store::{Db, Documents, Events, Migration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,8 @@ pub struct Store {
     pub access: Access,
 }
 
-const MIGRATIONS: &[&[Migration]] = &[plenum_store::MIGRATIONS, plenum_access::MIGRATIONS, plenum_cmdb::MIGRATIONS];
+const MIGRATIONS: &[&[Migration]] =
+    &[plenum_store::MIGRATIONS, plenum_access::MIGRATIONS, plenum_cmdb::MIGRATIONS, plenum_jobs::MIGRATIONS];
 
 /// Opens the database and brings its schema up to date.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
@@ -51,11 +53,14 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let (http_addr, agent_addr) = (http.local_addr()?, agents.local_addr()?);
     let agent_address = config.agent_address.clone().unwrap_or_else(|| agent_addr.to_string());
 
+    let jobs = Jobs::new(db.clone(), access.clone(), cmdb.clone(), JobsConfig::new(&config.data, agent_address.clone())).await?;
+
     let app = App {
         db: db.clone(),
         access,
         events,
         cmdb,
+        jobs: jobs.clone(),
         info: Arc::new(HostInfo { version: env!("CARGO_PKG_VERSION"), started, https: config.https, agent_address }),
         shutdown: shutdown.clone(),
     };
@@ -68,6 +73,13 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
         }
         stop.cancel();
     });
+    let (serving, stop) = (jobs.clone(), shutdown.clone());
+    tasks.spawn(async move {
+        if let Err(e) = serving.serve_agents(agents, stop.clone()).await {
+            tracing::error!(error = %e, "the agents' port ended");
+        }
+        stop.cancel();
+    });
     announce(&config.data, http_addr, agent_addr)?;
     tracing::info!(%http_addr, %agent_addr, ready_ms = started.elapsed().as_millis(), version = env!("CARGO_PKG_VERSION"), "ready");
 
@@ -77,6 +89,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!("some requests did not end in {} s and are cut", DRAIN.as_secs());
     }
+    jobs.close().await;
     db.close().await;
     let _ = std::fs::remove_file(config.data.join("host.json"));
     tracing::info!("stopped");

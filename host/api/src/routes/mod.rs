@@ -3,6 +3,8 @@
 pub mod access;
 pub mod cmdb;
 pub mod events;
+pub mod jobs;
+pub mod nodes;
 pub mod system;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -11,5 +13,11 @@ use crate::App;
 
 /// All routes below `/api/v1`.
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(access::router()).merge(cmdb::router()).merge(events::router()).merge(system::router())
+    OpenApiRouter::new()
+        .merge(access::router())
+        .merge(cmdb::router())
+        .merge(events::router())
+        .merge(jobs::router())
+        .merge(nodes::router())
+        .merge(system::router())
 }
