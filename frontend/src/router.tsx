@@ -28,6 +28,10 @@ export function makeRouter() {
     page('/cmdb', () => import('./features/cmdb/Models')),
     page('/cmdb/$model', () => import('./features/cmdb/Instances')),
     page('/cmdb/$model/$id', () => import('./features/cmdb/Instance')),
+    page('/nodes', () => import('./features/nodes/Nodes')),
+    page('/jobs', () => import('./features/jobs/Jobs')),
+    page('/jobs/run', () => import('./features/jobs/RunScript')),
+    page('/jobs/$id', () => import('./features/jobs/Execution')),
     page('/models/new', () => import('./features/cmdb/ModelEditor')),
     page('/models/$model', () => import('./features/cmdb/ModelEditor')),
   ]);

@@ -28,7 +28,7 @@ export const api = {
     models: () => http.get<A.Page<A.Model>>('/cmdb/models'),
     model: (name: string) => http.get<A.Model>(segment`/cmdb/models/${name}`),
     createModel: (b: Partial<A.Model>) => http.post<A.Model>('/cmdb/models', b),
-    updateModel: (name: string, b: Partial<A.Model>) => http.put<A.Model>(segment`/cmdb/models/${name}`, b),
+    updateModel: (name: string, b: Partial<A.Model>, version: number) => http.put<A.Model>(segment`/cmdb/models/${name}`, b, { 'if-match': `"${version}"` }),
     deleteModel: (name: string) => http.delete<void>(segment`/cmdb/models/${name}`),
     instances: (model: string, q: L) => http.get<A.Page<A.Instance>>(segment`/cmdb/models/${model}/instances`, q),
     instance: (model: string, id: string) => http.get<A.Instance>(segment`/cmdb/models/${model}/instances/${id}`),
@@ -41,13 +41,11 @@ export const api = {
       http.get<A.Page<A.Change>>(segment`/cmdb/models/${model}/instances/${id}/history`, q),
     related: (model: string, id: string) => http.get<A.Page<A.Related>>(segment`/cmdb/models/${model}/instances/${id}/related`),
     associate: (b: { kind: string; from: { model: string; id: string }; to: { model: string; id: string } }) =>
-      http.post<A.Related>('/cmdb/associations', b),
+      http.post<unknown>('/cmdb/associations', b),
     dissociate: (id: string) => http.delete<void>(segment`/cmdb/associations/${id}`),
-    checkFilter: (model: string, filter: string, signal?: AbortSignal) => {
-      void signal;
-      return http.post<A.FilterCheck>('/cmdb/filter/check', { model, filter });
-    },
-    search: (q: string, signal?: AbortSignal) => http.get<A.Page<A.SearchHit>>('/cmdb/search', { q }, signal),
+    kinds: () => http.get<A.Page<A.AssociationKind>>('/cmdb/association-kinds'),
+    checkFilter: (model: string, filter: string) => http.post<A.FilterCheck>('/cmdb/filter/check', { model, filter }),
+    search: (q: string, signal?: AbortSignal) => http.get<A.Page<A.Instance>>('/cmdb/search', { q }, signal),
   },
   nodes: {
     list: (q: L = {}) => http.get<A.Page<A.Node>>('/nodes', q),
@@ -55,7 +53,8 @@ export const api = {
     rename: (id: string, name: string) => http.patch<A.Node>(segment`/nodes/${id}`, { name }),
     revoke: (id: string) => http.delete<void>(segment`/nodes/${id}`),
     collect: (id: string) => http.post<void>(segment`/nodes/${id}/collect`),
-    enrol: (b: { ttl_s?: number } = {}) => http.post<A.EnrolmentToken>('/nodes/enrolment-tokens', b),
+    enrol: (b: { ttl_s?: number } = {}) => http.post<A.NewEnrolmentToken>('/nodes/enrolment-tokens', b),
+    enrolments: () => http.get<A.Page<A.EnrolmentToken>>('/nodes/enrolment-tokens'),
   },
   jobs: {
     list: (q: L) => http.get<A.Page<A.Execution>>('/jobs/executions', q),
@@ -63,11 +62,11 @@ export const api = {
     run: (b: A.RunRequest) => http.post<A.Execution>('/jobs/executions', b),
     results: (id: string, q: L = {}) => http.get<A.Page<A.TargetResult>>(segment`/jobs/executions/${id}/results`, q),
     output: (id: string, node: string, stream: 'stdout' | 'stderr', offset: number) =>
-      http.get<{ text: string; offset: number; next_offset: number; total?: number }>(
+      http.get<A.OutputPiece>(
         segment`/jobs/executions/${id}/results/${node}/output`,
-        { stream, offset },
+        { stream, offset, limit: 262_144 },
       ),
-    cancel: (id: string) => http.post<void>(segment`/jobs/executions/${id}/cancel`),
+    cancel: (id: string) => http.post<A.Execution>(segment`/jobs/executions/${id}/cancel`),
     preview: (targets: A.Targets) => http.post<A.TargetPreview>('/jobs/targets/preview', { targets }),
   },
   workflows: {

@@ -76,43 +76,24 @@ export type AttributeKind =
   | 'enum'
   | 'list'
   | 'table'
-  | 'json'
-  | 'reference';
-
-export interface EnumOption {
-  value: string;
-  title?: Text;
-  color?: string;
-}
-
-export interface Column {
-  name: string;
-  title?: Text;
-  kind?: AttributeKind;
-  unit?: string | null;
-}
+  | 'json';
 
 export interface Attribute {
   name: string;
   title: Text;
-  description?: Text;
   kind: AttributeKind;
-  unit?: string | null;
+  unit?: string;
   required?: boolean;
   indexed?: boolean;
-  unique?: boolean;
-  options?: EnumOption[] | null;
-  columns?: Column[] | null;
-  section?: string | null;
+  options?: string[];
+  columns?: Attribute[];
+  section?: string;
   editable?: boolean;
-  source?: string | null;
-  model?: string | null;
 }
 
 export interface Model {
   name: string;
   title: Text;
-  description?: Text;
   group: string;
   icon?: string | null;
   builtin: boolean;
@@ -131,23 +112,22 @@ export interface Instance {
   attributes: Record<string, Json>;
   created_at: string;
   updated_at: string;
-  source?: string | null;
 }
 
 export interface Change {
+  seq: number;
   version: number;
   at: string;
   actor: string;
-  action: string;
   why?: string | null;
   before: Record<string, Json> | null;
   after: Record<string, Json> | null;
 }
 
 export interface Related {
-  association_id: string;
+  association: string;
   kind: string;
-  direction: 'out' | 'in';
+  direction: 'forward' | 'backward';
   model: string;
   id: string;
   label: string;
@@ -156,14 +136,15 @@ export interface Related {
 export interface FilterCheck {
   ok: boolean;
   count?: number | null;
+  unindexed?: string[];
   error?: { code?: string; message: string; position?: number | null; hint?: string | null } | null;
 }
 
-export interface SearchHit {
-  model: string;
-  id: string;
-  label: string;
-  detail?: string | null;
+export interface AssociationKind {
+  name: string;
+  forward: Text;
+  backward: Text;
+  single: boolean;
 }
 
 // ---- nodes and jobs ----
@@ -177,9 +158,21 @@ export interface Node {
   enrolled_at: string;
   last_seen_at: string | null;
   running: number;
+  state_since: string;
+  load_1m: number | null;
 }
 
 export interface EnrolmentToken {
+  id: string;
+  created_by: string;
+  created_at: string;
+  expires_at: string;
+  used_at: string | null;
+  node_id: string | null;
+}
+
+export interface NewEnrolmentToken {
+  id: string;
   token: string;
   expires_at: string;
   command: string;
@@ -199,8 +192,8 @@ export type ExecutionStatus = 'running' | 'succeeded' | 'partial' | 'failed' | '
 
 export interface Targets {
   filter?: { model: string; cel: string } | null;
-  instances?: [string, string][] | null;
-  nodes?: { node_id: string; env?: Record<string, string> }[] | null;
+  instances?: { model: string; id: string }[];
+  nodes?: { node_id: string; env?: Record<string, string> }[];
 }
 
 export interface RunRequest {
@@ -227,39 +220,54 @@ export interface Execution {
   user: string | null;
   cwd: string | null;
   timeout_s: number;
-  concurrency?: number;
+  wait_s: number;
+  concurrency: number;
+  output_limit: number;
+  plugin: string | null;
+  cancelled_by: string | null;
   created_by: string;
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
   duration_ms: number | null;
   origin: string | null;
-  targets?: Targets | null;
-  summary: Record<'total' | 'pending' | 'running' | 'succeeded' | 'failed' | 'timed_out' | 'cancelled' | 'lost' | 'rejected', number>;
+  summary: Record<'total' | 'pending' | 'waiting' | 'running' | 'succeeded' | 'failed' | 'timed_out' | 'cancelled' | 'lost' | 'rejected', number>;
 }
 
 export interface TargetResult {
   node_id: string;
   node_name: string;
   status: TargetStatus;
+  instances: { model: string; id: string }[];
   waiting_for: string | null;
+  waiting_since: string | null;
   exit_code: number | null;
-  signal: string | number | null;
-  error?: string | null;
+  signal: number | null;
+  code: string | null;
+  message: string | null;
   started_at: string | null;
   finished_at: string | null;
   duration_ms: number | null;
-  stdout?: string | null;
-  stderr?: string | null;
-  stdout_bytes?: number | null;
-  stderr_bytes?: number | null;
-  truncated_bytes: number | null;
+  stdout?: string;
+  stderr?: string;
+  stdout_bytes: number;
+  stderr_bytes: number;
+  truncated_bytes: number;
+  env: string[];
+}
+
+export interface OutputPiece {
+  offset: number;
+  text: string;
+  next_offset: number;
+  end: boolean;
+  truncated_bytes: number;
 }
 
 export interface TargetPreview {
   total: number;
-  items: { node_id: string; node_name: string; model?: string; label?: string; state?: string }[];
-  unreachable: number | { label: string; reason: string }[];
+  items: { node_id: string; node_name: string; state: 'online' | 'offline'; instances: { model: string; id: string }[] }[];
+  unreachable: { instance: { model: string; id: string }; label: string; reason: string }[];
 }
 
 // ---- workflows ----
@@ -270,7 +278,7 @@ export interface WorkflowDefinition {
   version: string | number;
   owner: string | null;
   source: string;
-  input_schema?: Json;
+  input_schema: Json;
   updated_at: string;
   updated_by?: string | null;
 }
@@ -288,6 +296,10 @@ export interface Waiting {
 
 export type TaskStatus = 'pending' | 'running' | 'waiting' | 'succeeded' | 'failed' | 'skipped' | 'cancelled';
 export interface Task {
+  id: number;
+  parent: number | null;
+  path: string;
+  action: string | null;
   pointer: string;
   name: string;
   kind: string;
@@ -314,7 +326,8 @@ export interface Run {
   output: Json;
   error: Json;
   waiting: Waiting | null;
-  tasks?: Task[];
+  tasks: Task[];
+  task_count: number;
   origin: string | null;
 }
 

@@ -15,7 +15,7 @@ export function example(a: Attribute): string {
     case 'table':
       return `${a.name}.exists(r, has(r.${a.columns?.[0]?.name ?? 'name'}))`;
     case 'enum':
-      return `${a.name} == "${a.options?.[0]?.value ?? ''}"`;
+      return `${a.name} == "${a.options?.[0] ?? ''}"`;
     case 'timestamp':
       return `${a.name} > "2026-01-01T00:00:00Z"`;
     default:

@@ -29,7 +29,7 @@ export function useFilterCheck(model: string, filter: string) {
   const settled = useDebounced(filter.trim(), 250);
   return useQuery({
     queryKey: ['cmdb', 'check', model, settled],
-    queryFn: ({ signal }) => api.cmdb.checkFilter(model, settled, signal),
+    queryFn: () => api.cmdb.checkFilter(model, settled),
     enabled: settled !== '' && model !== '',
     retry: false,
     staleTime: 5_000,
@@ -40,7 +40,13 @@ export function useFilterCheck(model: string, filter: string) {
 export function FilterMessage({ filter, check, onFix }: { filter: string; check: FilterCheck | undefined; onFix?: (f: string) => void }) {
   const { t } = useI18n();
   if (!check || !filter.trim()) return null;
-  if (check.ok) return <span className="dim">{check.count == null ? t('filter.ok') : t('filter.matches', { n: check.count })}</span>;
+  if (check.ok)
+    return (
+      <span className="dim">
+        {check.count == null ? t('filter.ok') : t('filter.matches', { n: check.count })}
+        {check.unindexed && check.unindexed.length > 0 && <span className="faint"> · {t('filter.unindexed', { names: check.unindexed.join(', ') })}</span>}
+      </span>
+    );
   const e = check.error;
   if (!e) return null;
   const fixed = e.hint && e.position != null ? applyHint(filter, e.position, e.hint) : null;

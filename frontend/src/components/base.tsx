@@ -5,7 +5,7 @@ import { AlertTriangle, CheckCircle2, Copy, Info, OctagonAlert, type LucideIcon 
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Problem } from '../api/client';
 import { useI18n, type Key } from '../i18n';
-import { absoluteTime, relativeTime } from './format';
+import { absoluteTime, duration, relativeTime } from './format';
 
 export function Icon({ of: Of }: { of: LucideIcon }) {
   return <Of className="ic" aria-hidden="true" focusable="false" />;
@@ -309,4 +309,18 @@ export async function copyText(text: string): Promise<boolean> {
 export function JsonView({ value }: { value: unknown }) {
   if (value === undefined || value === null) return <span className="faint">—</span>;
   return <pre className="code wrap" tabIndex={0}>{typeof value === 'string' ? value : JSON.stringify(value, null, 2)}</pre>;
+}
+
+/** How long something took, or takes so far. */
+export function Elapsed({ from, to, ms }: { from: string | null | undefined; to?: string | null; ms?: number | null }) {
+  const [tick, setTick] = useState(() => Date.now());
+  const live = Boolean(from) && !to;
+  useEffect(() => {
+    if (!live) return;
+    const timer = setInterval(() => setTick(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [live]);
+  if (!from) return <span className="faint">—</span>;
+  const value = to ? (ms ?? Date.parse(to) - Date.parse(from)) : Math.max(0, tick - Date.parse(from));
+  return <span className="nowrap">{duration(live ? Math.floor(value / 1000) * 1000 || value : value)}</span>;
 }

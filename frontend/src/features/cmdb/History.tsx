@@ -30,7 +30,7 @@ export function History({ model, id }: { model: Model; id: string }) {
       {history.data && changes.length === 0 && <p className="dim">{t('cmdb.noHistory')}</p>}
       <ol className="timeline">
         {changes.map((c) => (
-          <ChangeItem key={c.version} change={c} model={model} />
+          <ChangeItem key={c.seq} change={c} model={model} />
         ))}
       </ol>
       {history.hasNextPage && (
@@ -43,13 +43,13 @@ export function History({ model, id }: { model: Model; id: string }) {
 }
 
 function ChangeItem({ change: c, model }: { change: Change; model: Model }) {
-  const { t, tl, maybe } = useI18n();
+  const { t, tl } = useI18n();
   const diff = differences(c.before, c.after);
   const created = !c.before;
   return (
     <li>
       <div className="row wrap" style={{ gap: '2px 10px' }}>
-        <strong>{maybe(`change.${c.action}`, c.action)}</strong>
+        <strong>{created ? t('change.created') : c.after ? t('change.updated') : t('change.deleted')}</strong>
         <span className="dim">{c.actor}</span>
         <Time at={c.at} />
         {c.why && <span>“{c.why}”</span>}

@@ -4,16 +4,14 @@ import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { Link2, MoreHorizontal, Pencil, Play, Trash2, Unlink } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
-import type { Attribute, Instance as Item, Model, Related } from '../../api/types';
-import { Chip, Clip, Empty, Icon, Loading, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
+import type { AssociationKind, Attribute, Instance as Item, Model, Related } from '../../api/types';
+import { Clip, Empty, Icon, Loading, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { History } from './History';
 import { InstanceForm, ReferenceInput } from './InstanceForm';
 import { AttributeValue, isMissing } from './values';
-
-const KINDS = ['runs_on', 'belongs_to', 'depends_on', 'connects_to', 'contains'];
 
 export default function Instance() {
   const { t, tl, maybe } = useI18n();
@@ -53,7 +51,6 @@ export default function Instance() {
             <span>
               {t('field.updated')} <Time at={i.updated_at} />
             </span>
-            {i.source && <Chip>{maybe(`source.${i.source}`, i.source)}</Chip>}
             <span className="faint mono">{i.id}</span>
           </>
         }
@@ -130,11 +127,7 @@ function Section({ title, attributes, instance }: { title: string; attributes: A
               <div key={a.name}>
                 <dt title={a.name}>{tl(a.title)}</dt>
                 <dd>
-                  {a.kind === 'reference' && a.model && typeof instance.attributes[a.name] === 'string' ? (
-                    <Link to={`/cmdb/${a.model}/${String(instance.attributes[a.name])}`}>{String(instance.attributes[a.name])}</Link>
-                  ) : (
-                    <AttributeValue attribute={a} value={instance.attributes[a.name]} />
-                  )}
+                  <AttributeValue attribute={a} value={instance.attributes[a.name]} />
                 </dd>
               </div>
             ))}
@@ -155,13 +148,18 @@ function Section({ title, attributes, instance }: { title: string; attributes: A
 }
 
 function RelatedPanel({ model, instance }: { model: Model; instance: Item }) {
-  const { t, tl, maybe } = useI18n();
+  const { t, tl } = useI18n();
   const can = useCan();
   const { modal } = App.useApp();
   const [adding, setAdding] = useState(false);
   const related = useQuery({ queryKey: ['cmdb', 'related', model.name, instance.id], queryFn: () => api.cmdb.related(model.name, instance.id) });
   const models = useQuery({ queryKey: ['cmdb', 'models'], queryFn: api.cmdb.models });
-  const drop = useAct<Related>({ run: (r) => api.cmdb.dissociate(r.association_id), done: t('cmdb.unlinked'), stale: [['cmdb']] });
+  const drop = useAct<Related>({ run: (r) => api.cmdb.dissociate(r.association), done: t('cmdb.unlinked'), stale: [['cmdb']] });
+  const kinds = useQuery({ queryKey: ['cmdb', 'kinds'], queryFn: api.cmdb.kinds, staleTime: Infinity });
+  const kindTitle = (r: Related | undefined) => {
+    const k = kinds.data?.items.find((x) => x.name === r?.kind);
+    return k && r ? tl(k[r.direction]) : (r?.kind ?? '');
+  };
   const groups = new Map<string, Related[]>();
   for (const r of related.data?.items ?? []) {
     const key = `${r.kind}.${r.direction}`;
@@ -184,11 +182,11 @@ function RelatedPanel({ model, instance }: { model: Model; instance: Item }) {
       {[...groups].map(([key, items]) => (
         <div key={key} style={{ padding: '8px 12px' }}>
           <div className="faint" style={{ fontSize: 12 }}>
-            {maybe(`relation.${key}`, key)}
+            {kindTitle(items[0])}
           </div>
           <ul>
             {items.map((r) => (
-              <li key={r.association_id} className="row">
+              <li key={r.association} className="row">
                 <Link to={`/cmdb/${r.model}/${r.id}`} className="grow clip" title={r.label}>
                   {r.label}
                 </Link>
@@ -209,13 +207,13 @@ function RelatedPanel({ model, instance }: { model: Model; instance: Item }) {
           </ul>
         </div>
       ))}
-      {adding && <LinkDialog model={model} instance={instance} models={models.data?.items ?? []} onClose={() => setAdding(false)} />}
+      {adding && <LinkDialog model={model} instance={instance} models={models.data?.items ?? []} kinds={kinds.data?.items ?? []} onClose={() => setAdding(false)} />}
     </Panel>
   );
 }
 
-function LinkDialog({ model, instance, models, onClose }: { model: Model; instance: Item; models: Model[]; onClose: () => void }) {
-  const { t, tl, maybe } = useI18n();
+function LinkDialog({ model, instance, models, kinds, onClose }: { model: Model; instance: Item; models: Model[]; kinds: AssociationKind[]; onClose: () => void }) {
+  const { t, tl } = useI18n();
   const [form] = Form.useForm<{ kind: string; model: string; target: string }>();
   const target = Form.useWatch('model', form);
   const link = useAct<{ kind: string; model: string; target: string }>({
@@ -228,7 +226,7 @@ function LinkDialog({ model, instance, models, onClose }: { model: Model; instan
     <Modal open onCancel={onClose} title={t('cmdb.link')} okText={t('cmdb.link')} onOk={() => form.submit()} confirmLoading={link.isPending}>
       <Form form={form} layout="vertical" onFinish={(v) => link.mutate(v)} initialValues={{ kind: 'belongs_to' }}>
         <Form.Item name="kind" label={t('cmdb.linkKind')} rules={[{ required: true }]}>
-          <Select options={KINDS.map((k) => ({ value: k, label: maybe(`relation.${k}.out`, k) }))} />
+          <Select options={kinds.map((k) => ({ value: k.name, label: tl(k.forward) }))} />
         </Form.Item>
         <Form.Item name="model" label={t('cmdb.model')} rules={[{ required: true, message: t('form.required') }]}>
           <Select showSearch optionFilterProp="label" options={models.map((m) => ({ value: m.name, label: tl(m.title) }))} onChange={() => form.setFieldValue('target', undefined)} />
@@ -247,9 +245,9 @@ function LinkDialog({ model, instance, models, onClose }: { model: Model; instan
 function WorkPanel({ nodeId }: { nodeId: string }) {
   const { t } = useI18n();
   const can = useCan();
-  const jobs = useQuery({ queryKey: ['jobs', 'node', nodeId], queryFn: () => api.jobs.list({ node: nodeId, limit: 6 }), enabled: can('jobs.read'), retry: false });
+  const jobs = useQuery({ queryKey: ['jobs', 'node', nodeId], queryFn: () => api.jobs.list({ node_id: nodeId, limit: 6 }), enabled: can('jobs.read'), retry: false });
   return (
-    <Panel title={t('cmdb.jobsHere')} flush actions={<Link to="/jobs" search={{ node: nodeId } as never}>{t('home.all')}</Link>}>
+    <Panel title={t('cmdb.jobsHere')} flush actions={<Link to="/jobs" search={{ node_id: nodeId } as never}>{t('home.all')}</Link>}>
       {jobs.error ? <div style={{ padding: 12 }}><ProblemNote error={jobs.error} /></div> : null}
       {jobs.data && jobs.data.items.length === 0 && <Empty title={t('cmdb.noJobs')} />}
       <ul>

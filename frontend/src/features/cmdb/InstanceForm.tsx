@@ -83,7 +83,6 @@ export function InstanceForm({ model, instance, onDone }: { model: Model; instan
                 key={a.name}
                 name={a.name}
                 label={tl(a.title) + (a.unit ? ` (${a.unit})` : '')}
-                tooltip={tl(a.description) || undefined}
                 valuePropName={a.kind === 'boolean' ? 'checked' : 'value'}
                 className={['long_text', 'json', 'table', 'list'].includes(a.kind) ? 'wide' : undefined}
                 rules={[
@@ -143,7 +142,7 @@ function AttributeInput({ attribute: a, ...rest }: { attribute: Attribute; value
     case 'timestamp':
       return <DatePicker showTime style={{ width: '100%' }} {...props} />;
     case 'enum':
-      return <Select allowClear={!a.required} showSearch optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o.value, label: tl(o.title) || o.value }))} {...props} />;
+      return <Select allowClear={!a.required} showSearch optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o, label: o }))} {...props} />;
     case 'list':
       return <Select mode="tags" tokenSeparators={[',']} open={false} suffixIcon={null} {...props} />;
     case 'json':
@@ -153,8 +152,6 @@ function AttributeInput({ attribute: a, ...rest }: { attribute: Attribute; value
           <CodeEditor language="json" label={tl(a.title)} minHeight={90} {...props} />
         </Suspense>
       );
-    case 'reference':
-      return a.model ? <ReferenceInput model={a.model} {...props} /> : <Input {...props} />;
     default:
       return <Input {...props} />;
   }

@@ -73,7 +73,6 @@ export default function Instances() {
       <PageHead
         title={tl(m.title)}
         crumbs={[{ label: t('nav.cmdb'), to: '/cmdb' }]}
-        sub={tl(m.description)}
         actions={
           <>
             {can('jobs.run') && onHosts && (

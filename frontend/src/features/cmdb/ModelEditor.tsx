@@ -10,8 +10,8 @@ import { useAct } from '../../components/useAct';
 import { useI18n, type Text } from '../../i18n';
 import { modelIconNames } from './ModelIcon';
 
-const KINDS: AttributeKind[] = ['text', 'long_text', 'integer', 'decimal', 'boolean', 'timestamp', 'enum', 'list', 'table', 'json', 'reference'];
-const GROUPS = ['infrastructure', 'database', 'middleware', 'application', 'organisation', 'other'];
+const KINDS: AttributeKind[] = ['text', 'long_text', 'integer', 'decimal', 'boolean', 'timestamp', 'enum', 'list', 'table', 'json'];
+const GROUPS = ['resources', 'services', 'cloud', 'business', 'organisation', 'other'];
 
 interface Draft {
   name: string;
@@ -45,8 +45,11 @@ function Editor({ model }: { model?: Model }) {
   const { modal } = App.useApp();
   const [form] = Form.useForm<Draft>();
   const [attributes, setAttributes] = useState<Attribute[]>(
-    model?.attributes ?? [{ name: 'name', title: { en: 'Name', zh: '名称' }, kind: 'text', required: true, indexed: true, unique: true, editable: true, section: 'general' }],
+    model?.attributes ?? [{ name: 'name', title: { en: 'Name', zh: '名称' }, kind: 'text', required: true, indexed: true, editable: true, section: 'identity' }],
   );
+  // Keys over one attribute are shown with it; keys over several stay as they are.
+  const [unique, setUnique] = useState<string[][]>(model ? (model.unique ?? []) : [['name']]);
+  const isUnique = (name: string) => unique.some((u) => u.length === 1 && u[0] === name);
   const [editing, setEditing] = useState<number | 'new' | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
   const removed = model?.attributes.filter((a) => !attributes.some((b) => b.name === a.name)) ?? [];
@@ -58,13 +61,12 @@ function Editor({ model }: { model?: Model }) {
         name: d.name,
         title: joined(d.title_en, d.title_zh),
         group: d.group,
-        icon: d.icon ?? null,
+        ...(d.icon ? { icon: d.icon } : {}),
         display: d.display,
         attributes,
-        unique: model?.unique ?? [],
-        ...(model ? { version: model.version } : {}),
+        unique: unique.filter((u) => u.every((n) => attributes.some((a) => a.name === n))),
       };
-      return model ? api.cmdb.updateModel(model.name, body) : api.cmdb.createModel(body);
+      return model ? api.cmdb.updateModel(model.name, body, model.version) : api.cmdb.createModel(body);
     },
     done: model ? t('cmdb.saved') : t('cmdb.modelCreated'),
     stale: [['cmdb']],
@@ -124,7 +126,7 @@ function Editor({ model }: { model?: Model }) {
         <Form<Draft>
           form={form}
           layout="vertical"
-          initialValues={{ name: model?.name, title_en: title.en, title_zh: title.zh, group: model?.group ?? 'application', icon: model?.icon ?? undefined, display: model?.display ?? 'name' }}
+          initialValues={{ name: model?.name, title_en: title.en, title_zh: title.zh, group: model?.group ?? 'business', icon: model?.icon ?? undefined, display: model?.display ?? 'name' }}
           onFinish={(d) => {
             setProblem(null);
             save.mutate(d, { onError: setProblem });
@@ -191,7 +193,7 @@ function Editor({ model }: { model?: Model }) {
                   <td data-label={t('cmdb.traits')}>
                     <span className="row wrap" style={{ gap: 4 }}>
                       {a.required && <Chip tone="accent">{t('trait.required')}</Chip>}
-                      {a.unique && <Chip tone="info">{t('trait.unique')}</Chip>}
+                      {isUnique(a.name) && <Chip tone="info">{t('trait.unique')}</Chip>}
                       {a.indexed && <Chip>{t('trait.indexed')}</Chip>}
                       {a.editable === false && <Chip>{t('trait.found')}</Chip>}
                     </span>
@@ -211,7 +213,7 @@ function Editor({ model }: { model?: Model }) {
                         type="button"
                         className="icon-btn"
                         aria-label={t('cmdb.removeAttribute', { name: a.name })}
-                        disabled={(model?.builtin && Boolean(a.source)) || a.name === form.getFieldValue('display')}
+                        disabled={(model?.builtin && a.editable === false) || a.name === (form.getFieldValue('display') ?? model?.display)}
                         onClick={() => setAttributes(attributes.filter((_, j) => j !== i))}
                       >
                         <Icon of={Trash2} />
@@ -227,9 +229,12 @@ function Editor({ model }: { model?: Model }) {
       {editing !== null && (
         <AttributeDialog
           attribute={editing === 'new' ? undefined : attributes[editing]}
+          unique={editing !== 'new' && isUnique(attributes[editing]?.name ?? '')}
           taken={attributes.filter((_, i) => i !== editing).map((a) => a.name)}
           onClose={() => setEditing(null)}
-          onSave={(a) => {
+          onSave={(a, single) => {
+            const others = unique.filter((u) => !(u.length === 1 && u[0] === a.name));
+            setUnique(single ? [...others, [a.name]] : others);
             setAttributes(editing === 'new' ? [...attributes, a] : attributes.map((old, i) => (i === editing ? a : old)));
             setEditing(null);
           }}
@@ -248,17 +253,15 @@ interface AttributeDraft {
   section?: string;
   options?: string[];
   columns?: string[];
-  model?: string;
   required: boolean;
   indexed: boolean;
   unique: boolean;
 }
 
-function AttributeDialog({ attribute, taken, onClose, onSave }: { attribute?: Attribute; taken: string[]; onClose: () => void; onSave: (a: Attribute) => void }) {
-  const { t, tl, maybe } = useI18n();
+function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attribute?: Attribute; unique: boolean; taken: string[]; onClose: () => void; onSave: (a: Attribute, unique: boolean) => void }) {
+  const { t, maybe } = useI18n();
   const [form] = Form.useForm<AttributeDraft>();
   const kind = Form.useWatch('kind', form) ?? attribute?.kind ?? 'text';
-  const models = useQuery({ queryKey: ['cmdb', 'models'], queryFn: api.cmdb.models });
   const title = pair(attribute?.title);
   const indexable = !['long_text', 'list', 'table', 'json'].includes(kind);
   return (
@@ -272,30 +275,31 @@ function AttributeDialog({ attribute, taken, onClose, onSave }: { attribute?: At
           title_zh: title.zh,
           kind: attribute?.kind ?? 'text',
           unit: attribute?.unit ?? undefined,
-          section: attribute?.section ?? 'general',
-          options: attribute?.options?.map((o) => o.value),
+          section: attribute?.section ?? 'identity',
+          options: attribute?.options,
           columns: attribute?.columns?.map((c) => c.name),
-          model: attribute?.model ?? undefined,
           required: attribute?.required ?? false,
           indexed: attribute?.indexed ?? false,
-          unique: attribute?.unique ?? false,
+          unique,
         }}
         onFinish={(d) =>
-          onSave({
-            ...attribute,
-            name: d.name,
-            title: joined(d.title_en, d.title_zh || d.title_en || d.name),
-            kind: d.kind,
-            unit: d.unit || null,
-            section: d.section || null,
-            options: d.kind === 'enum' ? (d.options ?? []).map((v) => attribute?.options?.find((o) => o.value === v) ?? { value: v }) : null,
-            columns: d.kind === 'table' ? (d.columns ?? []).map((n) => attribute?.columns?.find((c) => c.name === n) ?? { name: n, title: n, kind: 'text' as const }) : null,
-            model: d.kind === 'reference' ? (d.model ?? null) : null,
-            required: d.required,
-            indexed: indexable && d.indexed,
-            unique: indexable && d.unique,
-            editable: attribute?.editable ?? true,
-          })
+          onSave(
+            {
+              name: d.name,
+              title: joined(d.title_en, d.title_zh || d.title_en || d.name),
+              kind: d.kind,
+              ...(d.unit ? { unit: d.unit } : {}),
+              ...(d.section ? { section: d.section } : {}),
+              ...(d.kind === 'enum' ? { options: d.options ?? [] } : {}),
+              ...(d.kind === 'table'
+                ? { columns: (d.columns ?? []).map((n) => attribute?.columns?.find((c) => c.name === n) ?? { name: n, title: { en: n }, kind: 'text' as const }) }
+                : {}),
+              required: d.required,
+              indexed: indexable && d.indexed,
+              editable: attribute?.editable ?? true,
+            },
+            indexable && d.unique,
+          )
         }
       >
         <div className="form-grid">
@@ -335,11 +339,6 @@ function AttributeDialog({ attribute, taken, onClose, onSave }: { attribute?: At
           {kind === 'table' && (
             <Form.Item name="columns" label={t('cmdb.columns')} className="wide" rules={[{ required: true, message: t('form.required') }]}>
               <Select mode="tags" open={false} tokenSeparators={[',']} suffixIcon={null} />
-            </Form.Item>
-          )}
-          {kind === 'reference' && (
-            <Form.Item name="model" label={t('cmdb.model')} rules={[{ required: true, message: t('form.required') }]}>
-              <Select options={(models.data?.items ?? []).map((m) => ({ value: m.name, label: tl(m.title) }))} />
             </Form.Item>
           )}
         </div>

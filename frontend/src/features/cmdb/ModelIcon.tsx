@@ -1,8 +1,19 @@
-import { AppWindow, Box, Boxes, Cpu, Database, Globe, HardDrive, Layers, Network, Server, Users, type LucideIcon } from 'lucide-react';
+import { AppWindow, Box, Boxes, Cloud, CloudCog, Cpu, Database, Globe, HardDrive, Landmark, Layers, MapPin, Network, Router, Server, ShieldCheck, Store, Users, type LucideIcon } from 'lucide-react';
 import type { Model } from '../../api/types';
 import { Icon } from '../../components/base';
 
 const known: Record<string, LucideIcon> = {
+  desktop: Server,
+  appstore: AppWindow,
+  bank: Landmark,
+  cloud: Cloud,
+  'cloud-server': CloudCog,
+  cluster: Boxes,
+  environment: MapPin,
+  gateway: Router,
+  'safety-certificate': ShieldCheck,
+  shop: Store,
+  team: Users,
   host: Server,
   server: Server,
   postgresql: Database,
@@ -13,8 +24,6 @@ const known: Record<string, LucideIcon> = {
   business_application: AppWindow,
   application: AppWindow,
   app: AppWindow,
-  environment: Boxes,
-  team: Users,
   users: Users,
   network: Network,
   globe: Globe,
@@ -24,7 +33,7 @@ const known: Record<string, LucideIcon> = {
   boxes: Boxes,
 };
 
-export const modelIconNames = ['server', 'database', 'layers', 'globe', 'network', 'cpu', 'disk', 'application', 'boxes', 'users'];
+export const modelIconNames = ['desktop', 'database', 'layers', 'globe', 'network', 'gateway', 'cpu', 'disk', 'cluster', 'appstore', 'cloud', 'bank', 'team', 'shop', 'environment', 'safety-certificate'];
 
 export function ModelIcon({ model }: { model: Pick<Model, 'name' | 'icon'> }) {
   return <Icon of={known[model.icon ?? ''] ?? known[model.name] ?? Box} />;

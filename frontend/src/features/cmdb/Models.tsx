@@ -10,7 +10,7 @@ import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { ModelIcon } from './ModelIcon';
 
-const ORDER = ['infrastructure', 'database', 'middleware', 'application', 'organisation'];
+const ORDER = ['resources', 'services', 'cloud', 'business', 'organisation'];
 
 export default function Models() {
   const { t, tl, maybe } = useI18n();

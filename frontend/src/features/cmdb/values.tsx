@@ -1,6 +1,6 @@
 /** How attributes look and how they are read. */
 import type { ReactNode } from 'react';
-import type { Attribute, Column, Json } from '../../api/types';
+import type { Attribute, Json } from '../../api/types';
 import { Chip, Clip, JsonView, Status, Time } from '../../components/base';
 import { quantity } from '../../components/format';
 import { useI18n, type Text } from '../../i18n';
@@ -31,9 +31,7 @@ export function AttributeValue({ attribute, value, compact }: { attribute: Attri
       return <Time at={timestamp(value)} both={!compact} />;
     case 'enum': {
       const text = String(value);
-      const option = attribute.options?.find((o) => o.value === text);
-      if (STATES.has(text)) return <Status value={text} label={option?.title ? tl(option.title) : undefined} still />;
-      return tl(option?.title) || text;
+      return STATES.has(text) ? <Status value={text} still /> : text;
     }
     case 'list': {
       const items = Array.isArray(value) ? value : [value];
@@ -68,15 +66,13 @@ function timestamp(v: Json): string {
   return typeof v === 'number' ? new Date(v).toISOString() : String(v);
 }
 
-function cellKind(c: Column): Attribute['kind'] {
-  return c.kind ?? 'text';
-}
-
 /** A value that is itself a table: disks, mounts, interfaces. */
-export function ValueTable({ columns, rows, label }: { columns: Column[]; rows: Json[]; label: string }) {
+export function ValueTable({ columns, rows, label }: { columns: Attribute[]; rows: Json[]; label: string }) {
   const { tl } = useI18n();
-  const shown: Column[] =
-    columns.length > 0 ? columns : [...new Set(rows.flatMap((r) => (r && typeof r === 'object' && !Array.isArray(r) ? Object.keys(r) : [])))].map((name) => ({ name }));
+  const shown: Attribute[] =
+    columns.length > 0
+      ? columns
+      : [...new Set(rows.flatMap((r) => (r && typeof r === 'object' && !Array.isArray(r) ? Object.keys(r) : [])))].map((name) => ({ name, title: name, kind: 'text' }));
   const used = usage(shown);
   return (
     <div className="table-wrap">
@@ -112,15 +108,15 @@ export function ValueTable({ columns, rows, label }: { columns: Column[]; rows: 
   );
 }
 
-function columnTitle(c: Column, tl: (t: Text) => string): string {
+function columnTitle(c: Attribute, tl: (t: Text) => string): string {
   return tl(c.title) || c.name;
 }
 
-function numeric(c: Column): boolean {
+function numeric(c: Attribute): boolean {
   return c.kind === 'integer' || c.kind === 'decimal' || /_(bytes|mbps)$/.test(c.name);
 }
 
-function usage(columns: Column[]): { used: string; size: string } | null {
+function usage(columns: Attribute[]): { used: string; size: string } | null {
   const used = columns.find((c) => c.name === 'used_bytes');
   const size = columns.find((c) => c.name === 'size_bytes');
   return used && size ? { used: used.name, size: size.name } : null;
@@ -135,7 +131,7 @@ function UsageBar({ share }: { share: number }) {
   );
 }
 
-function Cell({ column, value }: { column: Column; value: Json | undefined }) {
+function Cell({ column, value }: { column: Attribute; value: Json | undefined }) {
   const { t, locale } = useI18n();
   if (isMissing(value)) return null;
   if (typeof value === 'boolean') return value ? t('value.yes') : t('value.no');
@@ -143,7 +139,7 @@ function Cell({ column, value }: { column: Column; value: Json | undefined }) {
     const unit = column.unit ?? (/_bytes$/.test(column.name) ? 'bytes' : /_mbps$/.test(column.name) ? 'Mbit/s' : null);
     return <span className="nowrap">{quantity(value, unit, locale)}</span>;
   }
-  if (cellKind(column) === 'timestamp') return <Time at={String(value)} />;
+  if (column.kind === 'timestamp') return <Time at={String(value)} />;
   if (Array.isArray(value))
     return (
       <>
