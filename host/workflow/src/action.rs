@@ -23,8 +23,8 @@ pub struct ActionInfo {
     pub output_schema: Option<Value>,
 }
 
-/// How an action failed. In a run it becomes a Serverless Workflow error that `catch` can match: `type` is
-/// `https://plenum.dev/errors/<code>` for a host or plugin code, and the standard type where the status tells one.
+/// How an action failed. In a run it becomes a Serverless Workflow error that `catch` can match: its `type` is the standard one
+/// that fits the status (validation, authorization, timeout, communication, runtime); `code` and `retryable` stand beside it.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, thiserror::Error)]
 #[error("{title}: {detail}")]
 pub struct ActionError {

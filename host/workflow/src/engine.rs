@@ -50,6 +50,8 @@ const CANCEL_GRACE: Duration = Duration::from_secs(10);
 const KEEP_MS: i64 = 2_000;
 /// A task's record shows at most this much of a value.
 const MAX_SHOWN: usize = 64 * 1024;
+/// Runs that one look at the database takes up.
+const SWEEP: usize = 200;
 /// Tasks named in one event.
 const EVENT_TASKS: usize = 50;
 
@@ -180,7 +182,9 @@ impl Engine {
         let free = self.runs.available_permits();
         if free > 0 {
             let busy: HashSet<String> = lock(&self.active).keys().cloned().collect();
-            let limit = i64::try_from(busy.len() + free.min(200)).unwrap_or(i64::MAX);
+            let mut started = 0;
+            let take = free.min(SWEEP);
+            let limit = i64::try_from(busy.len() + take).unwrap_or(i64::MAX);
             let rows = self
                 .db
                 .fetch_all(
@@ -197,6 +201,11 @@ impl Engine {
                 let poke = Arc::new(Notify::new());
                 lock(&self.active).insert(id.clone(), poke.clone());
                 self.tracker.spawn(self.clone().drive(id, poke, permit));
+                started += 1;
+            }
+            if started == take {
+                // There may be more.
+                return Ok(Some(now));
             }
         }
         let row = self.db.fetch_optional("SELECT MIN(wake_at) AS at FROM workflow_runs WHERE wake_at > ?", params![now]).await?;

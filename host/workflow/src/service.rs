@@ -97,10 +97,10 @@ impl Workflows {
         if let Principal::Plugin(p) = who
             && owner_of(workflow) == Some(p.id.as_str())
         {
-            return Ok(match &p.on_behalf {
-                Some(u) => self.engine.access.require(&Principal::User(u.clone()), permission, &[]).await?,
-                None => (),
-            });
+            if let Some(u) = &p.on_behalf {
+                self.engine.access.require(&Principal::User(u.clone()), permission, &[]).await?;
+            }
+            return Ok(());
         }
         Ok(self.engine.access.require(who, permission, &[("workflows", workflow)]).await?)
     }

@@ -2,6 +2,7 @@
 
 pub mod duration;
 pub mod parse;
+mod policies;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -98,7 +99,7 @@ pub enum Template {
 pub enum Then {
     /// To the next one.
     Continue,
-    /// Out of the list.
+    /// Out of the list; in a loop, on to the next item.
     Exit,
     /// The run ends.
     End,

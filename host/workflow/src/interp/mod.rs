@@ -3,6 +3,7 @@
 //! What the world has to do is read off the state: [`State::calls`] and [`State::next_timer`]. So nothing is lost between a
 //! decision and its execution: whatever the stored state asks for is asked for again after a restart, with the same key.
 
+mod catch;
 mod data;
 mod step;
 

@@ -4,12 +4,8 @@ use serde_json::{Map, Value};
 
 use super::data::{See, error, hash, size};
 use super::{BATCH, Body, Event, Frame, MAX_CONTEXT, MAX_DEPTH, MAX_FRAMES, MAX_STEPS, MAX_VALUE, Op, Outcome, Phase, State, Step, World};
-use crate::dsl::{Backoff, Catch, Flow, Kind, Retry, Task as Definition, Then};
+use crate::dsl::{Flow, Kind, Task as Definition, Then};
 use crate::model::{RunStatus, Task, TaskStatus, Waiting};
-
-/// Longest pause between attempts, however the backoff grows.
-const MAX_PAUSE: i64 = 86_400_000;
-const MAX_ATTEMPTS: u32 = 10_000;
 
 pub(super) fn step(state: &mut State, world: World<'_>, event: Event) -> Step {
     let mut s = Stepper { state, w: world, out: Step::default() };
@@ -39,13 +35,13 @@ pub(super) fn step(state: &mut State, world: World<'_>, event: Event) -> Step {
     s.out
 }
 
-struct Stepper<'a> {
-    state: &'a mut State,
-    w: World<'a>,
+pub(super) struct Stepper<'a> {
+    pub(super) state: &'a mut State,
+    pub(super) w: World<'a>,
     out: Step,
 }
 
-type Error = Value;
+pub(super) type Error = Value;
 
 impl Stepper<'_> {
     fn start(&mut self) {
@@ -128,7 +124,7 @@ impl Stepper<'_> {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn list(
+    pub(super) fn list(
         &mut self,
         parent: Option<u64>,
         pointer: String,
@@ -264,8 +260,10 @@ impl Stepper<'_> {
             }
             Kind::Raise(t) => {
                 let mut e = self.state.fill(w, t, &input, see)?;
-                if let Some(s) = e.get("status").and_then(Value::as_str).and_then(|s| s.parse::<i64>().ok()) {
-                    e["status"] = s.into();
+                // An expression within quotes may have made a text of it.
+                let status = e.get("status").and_then(Value::as_str).and_then(|s| s.parse::<i64>().ok());
+                if let (Some(s), Some(o)) = (status, e.as_object_mut()) {
+                    o.insert("status".into(), s.into());
                 }
                 return Err(e);
             }
@@ -353,7 +351,7 @@ impl Stepper<'_> {
         Ok(())
     }
 
-    fn become_(&mut self, id: u64, body: Body) {
+    pub(super) fn become_(&mut self, id: u64, body: Body) {
         if let Some(f) = self.state.frames.get_mut(&id) {
             f.body = body;
         }
@@ -417,7 +415,7 @@ impl Stepper<'_> {
     }
 
     /// The task of frame `id` has made `raw`.
-    fn complete(&mut self, id: u64, raw: Value, then: Option<Then>) {
+    pub(super) fn complete(&mut self, id: u64, raw: Value, then: Option<Then>) {
         let w = self.w;
         let Some(frame) = self.state.frames.get(&id).cloned() else { return };
         let Some(task) = w.workflow.tasks.get(&frame.pointer).cloned() else { return };
@@ -456,7 +454,7 @@ impl Stepper<'_> {
     }
 
     /// The task (or list) of frame `id` has failed.
-    fn fail(&mut self, id: u64, mut error: Value) {
+    pub(super) fn fail(&mut self, id: u64, mut error: Value) {
         let Some(f) = self.state.frames.get(&id) else { return };
         if let Some(o) = error.as_object_mut()
             && !o.contains_key("instance")
@@ -545,100 +543,6 @@ impl Stepper<'_> {
         }
     }
 
-    fn catch(&mut self, id: u64, error: Value) {
-        let Some(frame) = self.state.frames.get(&id).cloned() else { return };
-        let Some(task) = self.w.workflow.tasks.get(&frame.pointer).cloned() else { return };
-        let (Kind::Try(catch), Body::Try { attempt, since, .. }) = (&task.kind, &frame.body) else { return };
-        let mut vars = self.state.scope(frame.parent);
-        vars.insert(catch.variable.clone(), error.clone());
-        let see = See { task: Some((&task, &frame)), input: Some(&frame.input), vars: Some(&vars), ..See::default() };
-        match self.decide(catch, &frame, see, &error, *attempt, *since) {
-            Err(e) => self.fail(id, e),
-            Ok(Decision::Escalate) => self.fail(id, error),
-            Ok(Decision::Retry { until, reason }) => {
-                self.become_(id, Body::Try { phase: Phase::Pausing { until, reason: reason.clone() }, attempt: *attempt, since: *since });
-                let waiting = Waiting { reason, since: self.w.now, until: Some(until) };
-                self.note(id, TaskStatus::Waiting, None, None, Some(waiting));
-            }
-            Ok(Decision::Handle) if catch.handler => {
-                self.become_(id, Body::Try { phase: Phase::Handling, attempt: *attempt, since: *since });
-                let mut own = Map::new();
-                own.insert(catch.variable.clone(), error);
-                let (pointer, path) = (format!("{}/catch/do", frame.pointer), format!("{}/catch/do", frame.path));
-                self.list(Some(id), pointer, path, frame.input, own, frame.attempt, None);
-            }
-            Ok(Decision::Handle) => self.complete(id, frame.input, None),
-        }
-    }
-
-    fn decide(&self, catch: &Catch, frame: &Frame, see: See<'_>, error: &Value, attempt: u32, since: i64) -> Result<Decision, Error> {
-        let w = self.w;
-        for (property, wanted) in &catch.with {
-            let wanted = self.state.fill(w, wanted, &frame.input, see)?;
-            if error.get(property).unwrap_or(&Value::Null) != &wanted {
-                return Ok(Decision::Escalate);
-            }
-        }
-        if let Some(e) = &catch.when
-            && !self.state.truth(w, e, &frame.input, see)?
-        {
-            return Ok(Decision::Escalate);
-        }
-        if let Some(e) = &catch.except_when
-            && self.state.truth(w, e, &frame.input, see)?
-        {
-            return Ok(Decision::Escalate);
-        }
-        let Some(retry) = &catch.retry else { return Ok(Decision::Handle) };
-        let given_up = if catch.handler { Decision::Handle } else { Decision::Escalate };
-        if let Some(e) = &retry.when
-            && !self.state.truth(w, e, &frame.input, see)?
-        {
-            return Ok(given_up);
-        }
-        if let Some(e) = &retry.except_when
-            && self.state.truth(w, e, &frame.input, see)?
-        {
-            return Ok(given_up);
-        }
-        if attempt > retry.count.unwrap_or(MAX_ATTEMPTS).min(MAX_ATTEMPTS) {
-            return Ok(given_up);
-        }
-        let until = w.now + self.pause(retry, frame, see, attempt)?;
-        if let Some(d) = &retry.duration
-            && until - since > self.state.millis(w, d, &frame.input, see)?
-        {
-            return Ok(given_up);
-        }
-        let of = retry.count.map(|c| format!(" of {c}")).unwrap_or_default();
-        let title = error.get("title").and_then(Value::as_str).unwrap_or("an error");
-        Ok(Decision::Retry { until, reason: format!("retry {attempt}{of} after: {}", crate::expr::shorten(title, 200)) })
-    }
-
-    fn pause(&self, retry: &Retry, frame: &Frame, see: See<'_>, attempt: u32) -> Result<i64, Error> {
-        let base = match &retry.delay {
-            Some(d) => self.state.millis(self.w, d, &frame.input, see)?,
-            None => 0,
-        };
-        let grown = match retry.backoff {
-            Backoff::Constant => base,
-            Backoff::Linear => base.saturating_mul(i64::from(attempt)),
-            Backoff::Exponential => base.saturating_mul(1i64.checked_shl(attempt.saturating_sub(1)).filter(|n| *n > 0).unwrap_or(i64::MAX)),
-        };
-        let jitter = match &retry.jitter {
-            None => 0,
-            Some((from, to)) => {
-                let from = self.state.millis(self.w, from, &frame.input, see)?;
-                let to = self.state.millis(self.w, to, &frame.input, see)?.max(from);
-                // Chance that repeats: the same state must give the same step.
-                let h = hash(&[&self.w.run.id, &frame.path, &attempt.to_string(), "jitter"]);
-                let n = u64::from_str_radix(h.get(..15).unwrap_or("0"), 16).unwrap_or(0);
-                from + i64::try_from(n % (u64::try_from(to - from).unwrap_or(0) + 1)).unwrap_or(0)
-            }
-        };
-        Ok(grown.saturating_add(jitter).clamp(0, MAX_PAUSE))
-    }
-
     fn finish(&mut self, output: Value) {
         let w = self.w;
         self.drop_children(None);
@@ -679,7 +583,7 @@ impl Stepper<'_> {
         }
     }
 
-    fn note(&mut self, id: u64, status: TaskStatus, output: Option<Value>, error: Option<Value>, waiting: Option<Waiting>) {
+    pub(super) fn note(&mut self, id: u64, status: TaskStatus, output: Option<Value>, error: Option<Value>, waiting: Option<Waiting>) {
         let Some(f) = self.state.frames.get(&id) else { return };
         let task = self.w.workflow.tasks.get(&f.pointer);
         // Lists are no tasks: the parent that people see is the task around them.
@@ -720,12 +624,6 @@ impl Stepper<'_> {
             },
         );
     }
-}
-
-enum Decision {
-    Escalate,
-    Retry { until: i64, reason: String },
-    Handle,
 }
 
 fn check(flow: &Flow, value: &Value, what: &str) -> Result<(), Error> {

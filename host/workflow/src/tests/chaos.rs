@@ -51,7 +51,8 @@ async fn run(db: &Db, key: &str, nth: usize) -> (Value, Vec<(String, String)>, V
     let ended = tokio::time::timeout(Duration::from_secs(60), first.workflows.wait(&operator(), &id)).await.expect("an end or a death");
     let died = ended.is_err();
     first.close().await;
-    assert_eq!(died || nth == usize::MAX || seen.load(Ordering::SeqCst) > nth, true);
+    // A death right after the last write may come after the end was told.
+    assert!(died || nth == usize::MAX || seen.load(Ordering::SeqCst) > nth);
     let second = House::with(db, host.clone(), None);
     let run = tokio::time::timeout(Duration::from_secs(60), second.workflows.wait(&operator(), &id))
         .await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plenum_access::Role;
-use plenum_store::{Db, both_databases, params};
+use plenum_store::{both_databases, params};
 use serde_json::{Value, json};
 
 use super::{Fake, House, flow, operator, plugin, user};
