@@ -510,6 +510,10 @@ fn check_name(name: &str, owner: Option<&str>) -> Result<()> {
         },
         None => name,
     };
+    // The API has a route of this name beside the workflows.
+    if name == "validate" {
+        return wrong("`validate` is taken; choose another name".into());
+    }
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if own.is_empty() || own.len() > 64 || !own.chars().all(good) || own.starts_with('-') {
         return wrong(format!(
