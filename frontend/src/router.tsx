@@ -32,6 +32,12 @@ export function makeRouter() {
     page('/jobs', () => import('./features/jobs/Jobs')),
     page('/jobs/run', () => import('./features/jobs/RunScript')),
     page('/jobs/$id', () => import('./features/jobs/Execution')),
+    page('/workflows', () => import('./features/workflows/Workflows')),
+    page('/workflows/new', () => import('./features/workflows/Definition')),
+    page('/workflows/$name', () => import('./features/workflows/Definition')),
+    page('/runs', () => import('./features/workflows/Runs')),
+    page('/runs/$id', () => import('./features/workflows/Run')),
+    page('/schedules', () => import('./features/workflows/Schedules')),
     page('/models/new', () => import('./features/cmdb/ModelEditor')),
     page('/models/$model', () => import('./features/cmdb/ModelEditor')),
   ]);

@@ -273,25 +273,28 @@ export interface TargetPreview {
 // ---- workflows ----
 export interface WorkflowDefinition {
   name: string;
-  title?: string | null;
-  summary?: string | null;
-  version: string | number;
+  title: string;
+  summary: string | null;
+  version: number;
   owner: string | null;
   source: string;
   input_schema: Json;
+  created_at: string;
   updated_at: string;
-  updated_by?: string | null;
+  updated_by: string;
 }
 
 export interface ValidationResult {
   ok: boolean;
-  errors?: { pointer?: string | null; message: string; line?: number | null; column?: number | null }[];
+  errors: { pointer: string; message: string }[];
+  title: string | null;
+  input_schema: Json;
 }
 
 export interface Waiting {
   reason: string;
-  since?: string | null;
-  until?: string | null;
+  since: string;
+  until: string | null;
 }
 
 export type TaskStatus = 'pending' | 'running' | 'waiting' | 'succeeded' | 'failed' | 'skipped' | 'cancelled';
@@ -308,20 +311,22 @@ export interface Task {
   input: Json;
   output: Json;
   error: Json;
-  started_at: string | null;
+  started_at: string;
   finished_at: string | null;
+  duration_ms: number | null;
   waiting: Waiting | null;
 }
 
 export interface Run {
   id: string;
   workflow: string;
-  version: string | number;
+  version: number;
+  key: string | null;
   status: 'running' | 'waiting' | 'succeeded' | 'failed' | 'cancelled';
   started_by: string;
   started_at: string;
   finished_at: string | null;
-  duration_ms: number | null;
+  duration_ms: number;
   input: Json;
   output: Json;
   error: Json;
@@ -340,8 +345,12 @@ export interface Schedule {
   input: Json;
   enabled: boolean;
   owner_plugin: string | null;
-  next_at?: string | null;
-  last_at?: string | null;
+  created_by: string;
+  created_at: string;
+  next_at: string | null;
+  last_at: string | null;
+  last_run: string | null;
+  last_error: string | null;
 }
 
 export interface ActionInfo {

@@ -32,6 +32,8 @@ interface Props {
   maxHeight?: number;
   readOnly?: boolean;
   id?: string;
+  /** Puts the cursor at the start of a line; a new object each time. */
+  goto?: { line: number };
 }
 
 function languageOf(l: Language) {
@@ -39,7 +41,7 @@ function languageOf(l: Language) {
   return mode ? StreamLanguage.define(mode) : [];
 }
 
-export default function CodeEditor({ value = '', onChange, language, label, minHeight = 160, maxHeight = 560, readOnly = false, id }: Props) {
+export default function CodeEditor({ value = '', onChange, language, label, minHeight = 160, maxHeight = 560, readOnly = false, id, goto }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
   const change = useRef(onChange);
@@ -95,6 +97,14 @@ export default function CodeEditor({ value = '', onChange, language, label, minH
   useEffect(() => {
     view.current?.dispatch({ effects: lock.current.reconfigure([EditorState.readOnly.of(readOnly), EditorView.editable.of(!readOnly)]) });
   }, [readOnly]);
+
+  useEffect(() => {
+    const v = view.current;
+    if (!v || !goto) return;
+    const line = v.state.doc.line(Math.min(Math.max(1, goto.line), v.state.doc.lines));
+    v.dispatch({ selection: { anchor: line.from }, effects: EditorView.scrollIntoView(line.from, { y: 'center' }) });
+    v.focus();
+  }, [goto]);
 
   return <div className="editor" ref={box} />;
 }

@@ -1,0 +1,231 @@
+import { App, Button, Dropdown, Input } from 'antd';
+import { useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams } from '@tanstack/react-router';
+import { CalendarClock, MoreHorizontal, Pencil, Play, Trash2 } from 'lucide-react';
+import { lazy, Suspense, useState } from 'react';
+import { api } from '../../api/endpoints';
+import type { WorkflowDefinition } from '../../api/types';
+import { Chip, Elapsed, Icon, Loading, Note, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
+import { useAct } from '../../components/useAct';
+import { useI18n } from '../../i18n';
+import { useCan } from '../../session';
+import { StartDialog } from './StartDialog';
+import { ScheduleDialog } from './ScheduleDialog';
+
+const SourceEditor = lazy(() => import('./SourceEditor'));
+
+const EXAMPLE = `document:
+  dsl: 1.0.0
+  namespace: default
+  name: my-workflow
+  version: 0.1.0
+  title: Free space on every host
+input:
+  schema:
+    format: json
+    document:
+      type: object
+      properties:
+        filter:
+          type: string
+          title: Which hosts
+          default: status == "online"
+do:
+  - ask:
+      call: job.run
+      with:
+        name: Free space
+        script: { language: sh, content: "df -Ph" }
+        targets: { filter: { model: host, cel: "\${ .filter }" } }
+`;
+
+export default function Definition() {
+  const { name } = useParams({ strict: false }) as { name?: string };
+  const definition = useQuery({ queryKey: ['workflows', 'one', name], queryFn: () => api.workflows.get(name ?? ''), enabled: Boolean(name) });
+  if (!name) return <NewDefinition />;
+  if (definition.error) return <ProblemNote error={definition.error} retry={() => void definition.refetch()} />;
+  if (!definition.data) return <Loading />;
+  return <View definition={definition.data} />;
+}
+
+function NewDefinition() {
+  const { t } = useI18n();
+  const navigate = useNavigate();
+  const [name, setName] = useState('');
+  const [source, setSource] = useState(EXAMPLE);
+  const save = useAct<void, WorkflowDefinition>({
+    run: () => api.workflows.create({ name: name.trim(), source }),
+    done: t('cmdb.saved'),
+    stale: [['workflows']],
+    quiet: true,
+    then: (w) => void navigate({ to: `/workflows/${w.name}` }),
+  });
+  return (
+    <div className="page">
+      <PageHead
+        title={t('workflows.new')}
+        crumbs={[{ label: t('nav.workflows'), to: '/workflows' }]}
+        actions={
+          <Button type="primary" disabled={!name.trim()} loading={save.isPending} onClick={() => save.mutate()}>
+            {t('action.save')}
+          </Button>
+        }
+      />
+      <Panel>
+        <div className="stack">
+          <label>
+            {t('workflows.name')}
+            <Input value={name} onChange={(e) => setName(e.target.value)} placeholder="nightly-check" className="mono-input" autoFocus style={{ maxWidth: 360, display: 'block' }} />
+          </label>
+          <ProblemNote error={save.error} />
+          <Suspense fallback={<Loading />}>
+            <SourceEditor value={source} onChange={setSource} />
+          </Suspense>
+        </div>
+      </Panel>
+    </div>
+  );
+}
+
+function View({ definition: d }: { definition: WorkflowDefinition }) {
+  const { t } = useI18n();
+  const can = useCan();
+  const navigate = useNavigate();
+  const { modal } = App.useApp();
+  const [draft, setDraft] = useState<string | null>(null);
+  const [starting, setStarting] = useState(false);
+  const [scheduling, setScheduling] = useState(false);
+  const save = useAct<string, WorkflowDefinition>({
+    run: (source) => api.workflows.update(d.name, { source }),
+    done: (w) => t('workflows.savedAs', { n: w.version }),
+    stale: [['workflows']],
+    quiet: true,
+    then: () => setDraft(null),
+  });
+  const remove = useAct({ run: () => api.workflows.delete(d.name), done: t('cmdb.deleted'), stale: [['workflows']], then: () => void navigate({ to: '/workflows' }) });
+  const editable = can('workflow.write') && !d.owner;
+  return (
+    <div className="page">
+      <PageHead
+        title={d.title || d.name}
+        crumbs={[{ label: t('nav.workflows'), to: '/workflows' }]}
+        sub={
+          <>
+            {d.title !== d.name && <code>{d.name}</code>}
+            <span>{t('workflows.version', { n: d.version })}</span>
+            <span>
+              {t('field.updated')} <Time at={d.updated_at} /> · {d.updated_by}
+            </span>
+            {d.owner && (
+              <Link to={`/apps/${d.owner}`}>
+                <Chip tone="accent">{t('origin.plugin', { id: d.owner })}</Chip>
+              </Link>
+            )}
+          </>
+        }
+        actions={
+          <>
+            {can('workflow.run') && (
+              <>
+                <Button type="primary" icon={<Icon of={Play} />} onClick={() => setStarting(true)}>
+                  {t('workflows.start')}
+                </Button>
+                <Button icon={<Icon of={CalendarClock} />} onClick={() => setScheduling(true)}>
+                  {t('workflows.schedule')}
+                </Button>
+              </>
+            )}
+            {editable && (
+              <>
+                {draft === null && (
+                  <Button icon={<Icon of={Pencil} />} onClick={() => setDraft(d.source)}>
+                    {t('action.edit')}
+                  </Button>
+                )}
+                <Dropdown
+                  trigger={['click']}
+                  menu={{
+                    items: [
+                      {
+                        key: 'delete',
+                        danger: true,
+                        icon: <Icon of={Trash2} />,
+                        label: t('action.delete'),
+                        onClick: () =>
+                          modal.confirm({
+                            title: t('workflows.deleteTitle', { name: d.name }),
+                            content: t('workflows.deleteText'),
+                            okText: t('action.delete'),
+                            okButtonProps: { danger: true },
+                            onOk: () => remove.mutateAsync().catch(() => {}),
+                          }),
+                      },
+                    ],
+                  }}
+                >
+                  <Button aria-label={t('action.more')} icon={<Icon of={MoreHorizontal} />} />
+                </Dropdown>
+              </>
+            )}
+          </>
+        }
+      />
+      {d.summary && <p className="dim">{d.summary}</p>}
+      <div className="split">
+        <Panel
+          title={t('workflows.source')}
+          actions={
+            draft !== null && (
+              <>
+                <Button size="small" onClick={() => setDraft(null)}>
+                  {t('action.cancel')}
+                </Button>
+                <Button size="small" type="primary" loading={save.isPending} disabled={draft === d.source} onClick={() => save.mutate(draft)}>
+                  {t('action.save')}
+                </Button>
+              </>
+            )
+          }
+        >
+          <div className="stack">
+            {d.owner && can('workflow.write') && <Note tone="info">{t('workflows.owned')}</Note>}
+            {draft !== null && <ProblemNote error={save.error} />}
+            <Suspense fallback={<Loading />}>
+              <SourceEditor value={draft ?? d.source} onChange={setDraft} readOnly={draft === null} />
+            </Suspense>
+          </div>
+        </Panel>
+        <RecentRuns name={d.name} />
+      </div>
+      {starting && <StartDialog name={d.name} schema={d.input_schema} onClose={() => setStarting(false)} />}
+      {scheduling && <ScheduleDialog target={{ kind: 'workflow', name: d.name }} onClose={() => setScheduling(false)} />}
+    </div>
+  );
+}
+
+function RecentRuns({ name }: { name: string }) {
+  const { t } = useI18n();
+  const runs = useQuery({ queryKey: ['runs', 'of', name], queryFn: () => api.runs.list({ workflow: name, limit: 12 }) });
+  return (
+    <Panel title={t('home.recentRuns')} flush actions={<Link to="/runs" search={{ workflow: name } as never}>{t('home.all')}</Link>}>
+      {runs.error ? <div style={{ padding: 12 }}><ProblemNote error={runs.error} /></div> : null}
+      {runs.data?.items.length === 0 && <p className="dim" style={{ padding: 12 }}>{t('workflows.neverRan')}</p>}
+      <ul>
+        {runs.data?.items.map((r) => (
+          <li key={r.id} style={{ padding: '5px 12px', borderBottom: '1px solid var(--p-border)' }}>
+            <div className="row between">
+              <Link to={`/runs/${r.id}`}>
+                <Time at={r.started_at} />
+              </Link>
+              <Status value={r.status} />
+            </div>
+            <div className="row between dim">
+              <span className="clip">{r.started_by}</span>
+              <Elapsed from={r.started_at} to={r.finished_at} ms={r.duration_ms} />
+            </div>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}

@@ -1,0 +1,16 @@
+import { TabLine } from '../../components/base';
+import { useI18n } from '../../i18n';
+
+export function WorkflowTabs() {
+  const { t } = useI18n();
+  return (
+    <TabLine
+      label={t('nav.workflows')}
+      items={[
+        { to: '/workflows', label: t('workflows.definitions') },
+        { to: '/runs', label: t('workflows.runs') },
+        { to: '/schedules', label: t('workflows.schedules') },
+      ]}
+    />
+  );
+}
