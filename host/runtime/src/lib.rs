@@ -1,1 +1,3 @@
-//! plenum-runtime
+//! Plugins: their packages, the catalog, and calls into WebAssembly components.
+
+pub mod package;
