@@ -424,7 +424,8 @@ export interface Setting {
   description?: Text;
   type: 'string' | 'integer' | 'number' | 'boolean';
   default?: Json;
-  enum?: string[];
+  required?: boolean;
+  options?: string[];
   secret?: boolean;
 }
 

@@ -1,0 +1,258 @@
+import { App, Button, Modal, Radio } from 'antd';
+import { useQuery } from '@tanstack/react-query';
+import { useNavigate, useParams, Link } from '@tanstack/react-router';
+import { useState } from 'react';
+import { api } from '../../api/endpoints';
+import type { Json, Plugin, Setting } from '../../api/types';
+import { Loading, Note, PageHead, Panel, ProblemNote, Status, TabLine, Time } from '../../components/base';
+import { bytes, duration } from '../../components/format';
+import { check, defaults, isObject, SchemaForm, type FieldError, type Schema } from '../../components/SchemaForm';
+import { useAct } from '../../components/useAct';
+import { useI18n } from '../../i18n';
+import { useCan } from '../../session';
+import { AppIcon } from '../catalog/AppIcon';
+import { Permissions } from '../catalog/Permissions';
+import { Signature } from '../catalog/Signature';
+import { grantedScope } from '../plugin/grant';
+import { AppLogs } from './AppLogs';
+
+export default function AppDetail() {
+  const { t, tl } = useI18n();
+  const can = useCan();
+  const navigate = useNavigate();
+  const { modal } = App.useApp();
+  const { id = '', tab = 'overview' } = useParams({ strict: false }) as { id?: string; tab?: string };
+  const [removing, setRemoving] = useState(false);
+  const plugin = useQuery({ queryKey: ['plugins', 'one', id], queryFn: () => api.plugins.get(id) });
+  const stale = [['plugins'], ['catalog'], ['workflows'], ['actions']];
+  const enable = useAct({ run: () => api.plugins.enable(id), done: t('apps.enabled'), stale });
+  const disable = useAct({ run: () => api.plugins.disable(id), done: t('apps.disabledDone'), stale });
+  if (plugin.error) return <ProblemNote error={plugin.error} retry={() => void plugin.refetch()} />;
+  if (!plugin.data) return <Loading />;
+  const p = plugin.data;
+  const first = p.pages[0];
+  return (
+    <div className="page">
+      <div className="row" style={{ gap: 14, alignItems: 'flex-start' }}>
+        <AppIcon url={first?.icon ?? null} name={tl(p.name)} large />
+        <div className="grow">
+          <PageHead
+            title={tl(p.name)}
+            crumbs={[{ label: t('nav.apps'), to: '/apps' }]}
+            sub={
+              <>
+                <Status value={p.status} />
+                <span>{p.version}</span>
+                <span>{p.publisher}</span>
+                <Signature signature={p.signature} />
+              </>
+            }
+            actions={
+              <>
+                {first && p.status === 'active' && <Button onClick={() => void navigate({ to: `/app/${p.id}/${first.id}` })}>{t('catalog.open')}</Button>}
+                {can('plugins.manage') && (
+                  <>
+                    {p.status === 'disabled' || p.status === 'failed' ? (
+                      <Button type="primary" loading={enable.isPending} onClick={() => enable.mutate()}>
+                        {p.status === 'failed' ? t('action.retry') : t('apps.enable')}
+                      </Button>
+                    ) : (
+                      <Button
+                        loading={disable.isPending}
+                        onClick={() => modal.confirm({ title: t('apps.disableTitle', { name: tl(p.name) }), content: t('apps.disableText'), okText: t('apps.disable'), onOk: () => disable.mutateAsync().catch(() => {}) })}
+                      >
+                        {t('apps.disable')}
+                      </Button>
+                    )}
+                    <Button danger onClick={() => setRemoving(true)}>
+                      {t('apps.uninstall')}
+                    </Button>
+                  </>
+                )}
+              </>
+            }
+          />
+        </div>
+      </div>
+      {p.status_reason && <Note tone={p.status === 'failed' ? 'bad' : 'info'}>{p.status_reason}</Note>}
+      <TabLine
+        label={tl(p.name)}
+        items={[
+          { to: `/apps/${p.id}`, label: t('apps.overview') },
+          ...(can('plugins.manage') ? [{ to: `/apps/${p.id}/settings`, label: t('apps.settings') }, { to: `/apps/${p.id}/logs`, label: t('apps.logs') }] : []),
+        ]}
+      />
+      {tab === 'overview' && <Overview plugin={p} />}
+      {tab === 'settings' && <Settings id={p.id} />}
+      {tab === 'logs' && <AppLogs id={p.id} />}
+      {removing && <Uninstall plugin={p} onClose={() => setRemoving(false)} />}
+    </div>
+  );
+}
+
+function figure(name: string, v: number): string {
+  if (/_bytes$|_size$/.test(name)) return bytes(v);
+  if (/_mb$/.test(name)) return bytes(v * 1024 * 1024);
+  if (/_ms$/.test(name)) return duration(v);
+  return String(Number.isInteger(v) ? v : v.toFixed(2));
+}
+
+function Numbers({ values, prefix }: { values: Record<string, number | null>; prefix: 'stat' | 'limit' }) {
+  const { maybe } = useI18n();
+  return (
+    <dl className="kv one">
+      {Object.entries(values)
+        .filter((e): e is [string, number] => typeof e[1] === 'number')
+        .map(([k, v]) => (
+          <div key={k} style={{ gridTemplateColumns: '190px minmax(0,1fr)' }}>
+            <dt>{maybe(`${prefix}.${k}`, k.replace(/_/g, ' '))}</dt>
+            <dd>{figure(k, v)}</dd>
+          </div>
+        ))}
+    </dl>
+  );
+}
+
+function Overview({ plugin: p }: { plugin: Plugin }) {
+  const { t, tl } = useI18n();
+  return (
+    <div className="split">
+      <div className="stack">
+        <Panel title={t('catalog.what')}>
+          <p style={{ maxWidth: '76ch' }}>{tl(p.description)}</p>
+        </Panel>
+        <Panel title={t('catalog.permissions')}>
+          <Permissions asked={p.permissions} has={(name) => grantedScope(p, name) !== null} />
+        </Panel>
+      </div>
+      <div className="stack">
+        <Panel title={t('apps.stats')}>
+          <Numbers values={p.stats ?? {}} prefix="stat" />
+        </Panel>
+        <Panel title={t('apps.limits')}>
+          <Numbers values={p.limits ?? {}} prefix="limit" />
+        </Panel>
+        <Panel title={t('catalog.facts')}>
+          <dl className="kv one">
+            <div>
+              <dt>ID</dt>
+              <dd className="mono">{p.id}</dd>
+            </div>
+            <div>
+              <dt>{t('apps.installedAt')}</dt>
+              <dd>
+                <Time at={p.installed_at} />
+              </dd>
+            </div>
+            {p.pages.map((page) => (
+              <div key={page.id}>
+                <dt>{t('apps.page')}</dt>
+                <dd>
+                  <Link to={`/app/${p.id}/${page.id}`}>{tl(page.title) || page.id}</Link>
+                </dd>
+              </div>
+            ))}
+          </dl>
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+/** The manifest's settings as a JSON Schema for the form. */
+export function settingsSchema(settings: Setting[]): Schema {
+  return {
+    type: 'object',
+    required: settings.filter((s) => s.required).map((s) => s.name),
+    properties: Object.fromEntries(
+      settings.map((s) => [
+        s.name,
+        {
+          type: s.type,
+          title: s.title,
+          description: s.description,
+          default: s.default ?? undefined,
+          ...(s.options && s.options.length > 0 ? { enum: s.options } : {}),
+          ...(s.secret ? { writeOnly: true } : {}),
+        },
+      ]),
+    ),
+  };
+}
+
+function Settings({ id }: { id: string }) {
+  const { t } = useI18n();
+  const settings = useQuery({ queryKey: ['plugins', 'settings', id], queryFn: () => api.plugins.settings(id), refetchOnWindowFocus: false });
+  if (settings.error) return <ProblemNote error={settings.error} />;
+  if (!settings.data) return <Loading />;
+  if (settings.data.schema.length === 0) return <p className="dim">{t('apps.noSettings')}</p>;
+  return <SettingsForm key={settings.dataUpdatedAt} id={id} schema={settings.data.schema} values={settings.data.values} />;
+}
+
+function SettingsForm({ id, schema, values }: { id: string; schema: Setting[]; values: Record<string, Json> }) {
+  const { t } = useI18n();
+  const json = settingsSchema(schema);
+  const [value, setValue] = useState<Json | undefined>(() => ({ ...((defaults(json) as Record<string, Json> | undefined) ?? {}), ...values }));
+  const [errors, setErrors] = useState<FieldError[]>([]);
+  const secrets = schema.filter((s) => s.secret).map((s) => s.name);
+  const save = useAct({
+    // A secret that was not typed again stays as it is.
+    run: (v: Json) => api.plugins.putSettings(id, Object.fromEntries(Object.entries(isObject(v) ? v : {}).filter(([k, x]) => !(secrets.includes(k) && (x === '' || x === null))))),
+    done: t('cmdb.saved'),
+    stale: [['plugins', 'settings', id]],
+    quiet: true,
+  });
+  return (
+    <Panel>
+      <form
+        className="stack"
+        onSubmit={(e) => {
+          e.preventDefault();
+          const found = check(json, value).filter((x) => !secrets.some((s) => x.pointer === `/${s}`));
+          setErrors(found);
+          if (found.length === 0) save.mutate(value ?? {});
+        }}
+      >
+        <SchemaForm schema={json} value={value} onChange={setValue} errors={errors} />
+        {secrets.length > 0 && <p className="dim">{t('apps.secrets')}</p>}
+        <ProblemNote error={save.error} />
+        <div>
+          <Button type="primary" htmlType="submit" loading={save.isPending}>
+            {t('action.save')}
+          </Button>
+        </div>
+      </form>
+    </Panel>
+  );
+}
+
+function Uninstall({ plugin: p, onClose }: { plugin: Plugin; onClose: () => void }) {
+  const { t, tl } = useI18n();
+  const navigate = useNavigate();
+  const [deleteData, setDeleteData] = useState(false);
+  const remove = useAct({
+    run: () => api.plugins.uninstall(p.id, deleteData),
+    done: t('apps.uninstalled', { name: tl(p.name) }),
+    stale: [['plugins'], ['catalog'], ['workflows'], ['actions']],
+    quiet: true,
+    then: () => void navigate({ to: '/apps' }),
+  });
+  return (
+    <Modal open onCancel={onClose} title={t('apps.uninstallTitle', { name: tl(p.name) })} okText={t('apps.uninstall')} okButtonProps={{ danger: true, loading: remove.isPending }} onOk={() => remove.mutate()}>
+      <div className="stack">
+        <p>{t('apps.uninstallText')}</p>
+        <Radio.Group
+          value={deleteData}
+          onChange={(e) => setDeleteData(e.target.value as boolean)}
+          style={{ display: 'flex', flexDirection: 'column', gap: 8 }}
+          options={[
+            { value: false, label: t('apps.keepData') },
+            { value: true, label: t('apps.deleteData') },
+          ]}
+        />
+        {deleteData && <Note tone="warn">{t('apps.deleteDataText')}</Note>}
+        <ProblemNote error={remove.error} />
+      </div>
+    </Modal>
+  );
+}

@@ -1,0 +1,53 @@
+import { Button, Select } from 'antd';
+import { useQuery } from '@tanstack/react-query';
+import { RotateCw } from 'lucide-react';
+import { api } from '../../api/endpoints';
+import { Empty, Icon, Loading, Panel, ProblemNote } from '../../components/base';
+import { absoluteTime } from '../../components/format';
+import { useUrl } from '../../components/useUrl';
+import { useI18n } from '../../i18n';
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'];
+
+/** What an app wrote to its log, newest last. */
+export function AppLogs({ id }: { id: string }) {
+  const { t, locale } = useI18n();
+  const [url, setUrl] = useUrl();
+  const logs = useQuery({ queryKey: ['plugins', 'logs', id, url.level ?? ''], queryFn: () => api.plugins.logs(id, { limit: 500, level: url.level }), refetchInterval: 3000 });
+  const least = LEVELS.indexOf(url.level ?? 'trace');
+  const items = (logs.data?.items ?? []).filter((l) => LEVELS.indexOf(l.level) >= least || !LEVELS.includes(l.level));
+  return (
+    <Panel
+      flush
+      title={t('apps.logs')}
+      actions={
+        <>
+          <Select
+            aria-label={t('apps.level')}
+            size="small"
+            allowClear
+            placeholder={t('apps.level')}
+            style={{ width: 120 }}
+            value={url.level}
+            options={LEVELS.map((l) => ({ value: l, label: l }))}
+            onChange={(level?: string) => setUrl({ level })}
+          />
+          <Button size="small" type="text" aria-label={t('list.refresh')} icon={<Icon of={RotateCw} />} onClick={() => void logs.refetch()} />
+        </>
+      }
+    >
+      {logs.error ? <div style={{ padding: 12 }}><ProblemNote error={logs.error} /></div> : null}
+      {logs.isPending && <Loading />}
+      {logs.data && items.length === 0 && <Empty title={t('apps.noLogs')} text={t('apps.noLogsText')} />}
+      {items.length > 0 && (
+        <pre className="term" tabIndex={0} aria-label={t('apps.logs')} style={{ border: 0, maxHeight: '64vh', whiteSpace: 'pre-wrap' }}>
+          {items.map((l, i) => (
+            <div key={i} className={l.level === 'error' ? 'err' : undefined}>
+              <span className="faint">{absoluteTime(new Date(l.at), locale)}</span> <span className="dim">{l.level.padEnd(5)}</span> {l.message}
+            </div>
+          ))}
+        </pre>
+      )}
+    </Panel>
+  );
+}
