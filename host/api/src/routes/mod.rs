@@ -6,6 +6,7 @@ pub mod events;
 pub mod jobs;
 pub mod nodes;
 pub mod system;
+pub mod workflows;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -20,4 +21,5 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(jobs::router())
         .merge(nodes::router())
         .merge(system::router())
+        .merge(workflows::router())
 }

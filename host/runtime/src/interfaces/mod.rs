@@ -9,6 +9,10 @@ mod log;
 mod store;
 mod workflow;
 
+pub(crate) use cmdb::{cmdb_status, document_status, sort};
+pub(crate) use events::publish;
+pub(crate) use jobs::jobs_status;
+
 use plenum_access::Permission;
 use wasmtime::component::{HasSelf, Linker};
 

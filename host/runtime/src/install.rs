@@ -1,0 +1,345 @@
+//! Install, enable, disable, configure, uninstall.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+use plenum_access::{Grant, Permission, Principal, Scope};
+use plenum_store::events::{NewEvent, emit};
+use plenum_store::{CollectionSpec, Schema, Tx, now_ms, params};
+use plenum_workflow::{ScheduleSpec, Target};
+use serde_json::{Map, Value as Json, json};
+
+use crate::RuntimeError;
+use crate::package::{Manifest, Package, SettingSpec};
+use crate::plugin::{Loaded, Parts, collection, field};
+use crate::service::{Installed, Plugins, Status, Stored};
+
+impl Plugins {
+    fn package_path(&self, digest: &str) -> PathBuf {
+        // A digest is hexadecimal: it was computed, not read.
+        self.inner.config.data.join("plugins").join(format!("{}.plenum", digest.trim_start_matches("sha256:")))
+    }
+
+    pub(crate) fn read_package(&self, digest: &str) -> Result<Package, RuntimeError> {
+        let p = Package::read(&self.package_path(digest))?;
+        if p.manifest_digest != digest {
+            return Err(RuntimeError::Package("the stored package is not the one that was installed; install it again".into()));
+        }
+        Ok(p)
+    }
+
+    /// Installs a package of the catalog, granting `permissions` (names from its manifest), or upgrades to it.
+    pub async fn install(&self, who: &Principal, id: &str, version: Option<&str>, permissions: &[String]) -> Result<Installed, RuntimeError> {
+        self.services().access.require(who, Permission::PluginsManage, &[]).await?;
+        let entries = self.catalog(who).await?;
+        let entry = entries
+            .into_iter()
+            .find(|e| e.manifest.as_ref().is_some_and(|m| m.id == id && version.is_none_or(|v| m.version.to_string() == v)))
+            .ok_or_else(|| RuntimeError::NotFound(format!("the catalog has no package {id}{}", version.map(|v| format!(" {v}")).unwrap_or_default())))?;
+        if let Some(problem) = &entry.problem {
+            return Err(RuntimeError::Package(format!("{id} cannot be installed: {problem}")));
+        }
+        self.acceptable(&entry.signature)?;
+        let _one = self.inner.changing.lock().await;
+        let this = self.clone();
+        let path = entry.path.clone();
+        let permissions = permissions.to_vec();
+        let stored = self.stored(id).await?;
+        let settings = stored.as_ref().map_or_else(|| json!({}), |s| s.settings.clone());
+        let blocking = move || {
+            let bytes = std::fs::read(&path).map_err(|e| RuntimeError::Package(format!("{}: {e}", path.display())))?;
+            let package = Package::from_bytes(&bytes)?;
+            // Checked again on the bytes that are installed: the folder may have changed since it was listed.
+            let signature = package.verify(this.inner.catalog.keys());
+            this.acceptable(&signature)?;
+            let grant = granted(&package.manifest, &permissions)?;
+            let settings = with_defaults(&package.manifest.settings, &settings);
+            let digest = package.manifest_digest.clone();
+            let loaded = this.prepare(package, grant, settings)?;
+            let target = this.package_path(&digest);
+            let temporary = target.with_extension("new");
+            std::fs::write(&temporary, &bytes).and_then(|()| std::fs::rename(&temporary, &target)).map_err(|e| RuntimeError::Internal(format!("{}: {e}", target.display())))?;
+            Ok::<_, RuntimeError>((Arc::new(loaded), signature))
+        };
+        let (loaded, signature) = tokio::task::spawn_blocking(blocking).await.map_err(|e| RuntimeError::Internal(e.to_string()))??;
+        let signature = serde_json::to_value(&signature).map_err(|e| RuntimeError::Internal(e.to_string()))?;
+        let now = now_ms();
+        let mut tx = self.services().db.begin().await?;
+        tx.execute(
+            "INSERT INTO plugins (id, version, digest, status, granted, settings, signature, installed_at, installed_by, updated_at) VALUES (?, ?, ?, 'enabled', ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, digest = excluded.digest, status = 'enabled', granted = excluded.granted,
+             settings = excluded.settings, signature = excluded.signature, updated_at = excluded.updated_at",
+            params![id, loaded.version.to_string(), &loaded.digest, json!(*loaded.grant), loaded.settings.clone(), signature, now, who.actor().to_string(), now],
+        )
+        .await?;
+        for c in &loaded.manifest.collections {
+            let fields = c.fields.iter().map(|(n, k)| field(n, k)).collect::<Result<Vec<_>, _>>()?;
+            let spec = CollectionSpec { name: collection(id, &c.name), schema: Schema::new(fields), indexed: c.indexed.clone(), unique: c.unique.clone(), history: false };
+            self.services().docs.define(&mut tx, &spec).await?;
+        }
+        let before = stored.as_ref().map(|s| json!({"version": s.version, "granted": s.granted}));
+        let after = json!({"version": loaded.version.to_string(), "granted": *loaded.grant});
+        self.tell(&mut tx, who, if stored.is_some() { "upgraded" } else { "installed" }, id, before.as_ref(), Some(&after)).await?;
+        tx.commit().await?;
+        self.activate(who, loaded.clone()).await?;
+        if stored.is_none()
+            && let Err(e) = loaded.lifecycle(self.services(), true, who.user().cloned()).await
+        {
+            // It said no to being installed: nothing of it stays.
+            self.remove(who, id, true).await?;
+            return Err(e);
+        }
+        if let Some(old) = stored
+            && old.digest != loaded.digest
+        {
+            let _ = std::fs::remove_file(self.package_path(&old.digest));
+        }
+        self.plugin(who, id).await
+    }
+
+    /// Compiles, or takes from the cache, and links. Slow: off the async threads.
+    fn prepare(&self, package: Package, grant: Grant, settings: Json) -> Result<Loaded, RuntimeError> {
+        let component = match &package.component {
+            Some(wasm) => Some(self.inner.cache.load(&self.inner.engine, wasm)?.0),
+            None => None,
+        };
+        let stats = self.stats_of(&package.manifest.id);
+        let parts = Parts { digest: package.manifest_digest, grant, settings, files: package.files, component, stats, manifest: package.manifest };
+        Loaded::new(&self.inner.engine, parts)
+    }
+
+    /// Registers workflows and schedules, and lets calls in.
+    async fn activate(&self, who: &Principal, loaded: Arc<Loaded>) -> Result<(), RuntimeError> {
+        let id = loaded.id.clone();
+        self.inner.pending.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        // In place before its workflows are checked: they call its actions.
+        let before = self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), loaded.clone());
+        let registered = self.register(who, &loaded).await;
+        if registered.is_err() {
+            let mut map = self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner);
+            match before {
+                Some(b) => map.insert(id, b),
+                None => map.remove(&id),
+            };
+        }
+        registered
+    }
+
+    async fn register(&self, who: &Principal, loaded: &Arc<Loaded>) -> Result<(), RuntimeError> {
+        let workflows = self.services().workflows()?;
+        let id = &loaded.id;
+        for w in &loaded.manifest.workflows {
+            let bytes = loaded.files.get(&w.path).ok_or_else(|| RuntimeError::Package(format!("the workflow {} is not in the package: {}", w.name, w.path)))?;
+            let source = std::str::from_utf8(bytes).map_err(|_| RuntimeError::Package(format!("{} is not UTF-8", w.path)))?;
+            workflows.save_definition(who, &format!("{id}.{}", w.name), source, Some(id)).await?;
+        }
+        for s in &loaded.manifest.schedules {
+            let target = Target::Action(match &s.action {
+                Some(a) => format!("{id}.{a}"),
+                None => format!("{id}.@schedule"),
+            });
+            let input = if s.action.is_some() { s.input.clone() } else { json!({"id": s.id}) };
+            let spec = ScheduleSpec { name: format!("{id}/{}", s.id), cron: s.cron.clone(), timezone: s.timezone.clone(), target, input, enabled: true, owner_plugin: Some(id.clone()) };
+            workflows.put_schedule(&loaded.principal(None), spec).await?;
+        }
+        Ok(())
+    }
+
+    /// Loads an installed plugin at start: at once when the cache has it, else in the background.
+    pub(crate) async fn load_stored(&self, stored: Stored) {
+        let id = stored.id.clone();
+        self.inner.pending.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (Status::Compiling, None));
+        let this = self.clone();
+        let work = async move {
+            let prepared = {
+                let this = this.clone();
+                tokio::task::spawn_blocking(move || {
+                    let package = this.read_package(&stored.digest)?;
+                    let settings = with_defaults(&package.manifest.settings, &stored.settings);
+                    this.prepare(package, stored.granted, settings)
+                })
+                .await
+            };
+            let result = match prepared {
+                Ok(Ok(loaded)) => this.activate(&Principal::System("plugin start"), Arc::new(loaded)).await,
+                Ok(Err(e)) => Err(e),
+                Err(e) => Err(RuntimeError::Internal(e.to_string())),
+            };
+            if let Err(e) = result {
+                tracing::error!(plugin = id, error = %e, "an installed plugin cannot be loaded");
+                this.inner.pending.write().unwrap_or_else(PoisonError::into_inner).insert(id, (Status::Failed, Some(e.to_string())));
+            }
+        };
+        // A compiled one takes milliseconds; a host that is ready answers for it.
+        let task = self.services().tasks.spawn(work);
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(300), task).await;
+    }
+
+    /// Switches a plugin on.
+    pub async fn enable(&self, who: &Principal, id: &str) -> Result<Installed, RuntimeError> {
+        self.services().access.require(who, Permission::PluginsManage, &[]).await?;
+        let _one = self.inner.changing.lock().await;
+        let stored = self.need(id).await?;
+        self.set_status(who, id, "enabled").await?;
+        if self.loaded(id).is_none() {
+            self.load_stored(stored).await;
+        }
+        self.plugin(who, id).await
+    }
+
+    /// Switches a plugin off: calls are refused, its schedules do not fire, its data stays.
+    pub async fn disable(&self, who: &Principal, id: &str) -> Result<Installed, RuntimeError> {
+        self.services().access.require(who, Permission::PluginsManage, &[]).await?;
+        let _one = self.inner.changing.lock().await;
+        self.need(id).await?;
+        self.set_status(who, id, "disabled").await?;
+        self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.inner.pending.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.plugin(who, id).await
+    }
+
+    async fn need(&self, id: &str) -> Result<Stored, RuntimeError> {
+        self.stored(id).await?.ok_or_else(|| RuntimeError::NotFound(format!("the plugin {id} is not installed")))
+    }
+
+    async fn set_status(&self, who: &Principal, id: &str, status: &str) -> Result<(), RuntimeError> {
+        let mut tx = self.services().db.begin().await?;
+        tx.execute("UPDATE plugins SET status = ?, updated_at = ? WHERE id = ?", params![status, now_ms(), id]).await?;
+        self.tell(&mut tx, who, status, id, None, Some(&json!({"status": status}))).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Uninstalls a plugin, keeping or deleting what it stored.
+    pub async fn uninstall(&self, who: &Principal, id: &str, delete_data: bool) -> Result<(), RuntimeError> {
+        self.services().access.require(who, Permission::PluginsManage, &[]).await?;
+        let _one = self.inner.changing.lock().await;
+        self.need(id).await?;
+        if let Some(loaded) = self.loaded(id)
+            && let Err(e) = loaded.lifecycle(self.services(), false, who.user().cloned()).await
+        {
+            // A plugin cannot keep itself installed.
+            tracing::warn!(plugin = id, error = %e, "the plugin failed to clean up before it was uninstalled");
+        }
+        self.remove(who, id, delete_data).await
+    }
+
+    async fn remove(&self, who: &Principal, id: &str, delete_data: bool) -> Result<(), RuntimeError> {
+        let stored = self.need(id).await?;
+        self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.inner.pending.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.services().workflows()?.delete_owned(who, id).await?;
+        let collections = if delete_data { self.services().docs.collections(&format!("plugin/{id}/")).await? } else { Vec::new() };
+        let mut tx = self.services().db.begin().await?;
+        for c in &collections {
+            self.services().docs.drop_collection(&mut tx, c).await?;
+        }
+        tx.execute("DELETE FROM plugins WHERE id = ?", params![id]).await?;
+        let before = json!({"version": stored.version, "granted": stored.granted, "data": if delete_data { "deleted" } else { "kept" }});
+        self.tell(&mut tx, who, "uninstalled", id, Some(&before), None).await?;
+        tx.commit().await?;
+        self.services().events.forget(&format!("plugin/{id}")).await?;
+        if let Ok(p) = self.read_package(&stored.digest)
+            && let Some(wasm) = &p.component
+        {
+            self.inner.cache.forget(&self.inner.engine, wasm);
+        }
+        let _ = std::fs::remove_file(self.package_path(&stored.digest));
+        if delete_data {
+            self.services().logs.remove(id);
+        }
+        Ok(())
+    }
+
+    /// The settings of a plugin: those that are secret only as `true` where one is set.
+    pub async fn settings(&self, who: &Principal, id: &str) -> Result<(Vec<SettingSpec>, Json), RuntimeError> {
+        self.services().access.require(who, Permission::PluginsManage, &[]).await?;
+        let stored = self.need(id).await?;
+        let manifest = self.manifest_of(&stored)?;
+        let mut values = with_defaults(&manifest.settings, &stored.settings);
+        mask(&manifest.settings, &mut values);
+        Ok((manifest.settings, values))
+    }
+
+    /// Replaces settings: null goes back to the default, an absent secret stays.
+    pub async fn set_settings(&self, who: &Principal, id: &str, change: Json) -> Result<Json, RuntimeError> {
+        self.services().access.require(who, Permission::PluginsManage, &[]).await?;
+        let _one = self.inner.changing.lock().await;
+        let stored = self.need(id).await?;
+        let manifest = self.manifest_of(&stored)?;
+        let Json::Object(change) = change else { return Err(RuntimeError::Invalid("settings are a JSON object".into())) };
+        let mut values = stored.settings.as_object().cloned().unwrap_or_default();
+        for (name, value) in change {
+            let spec = manifest.settings.iter().find(|s| s.name == name).ok_or_else(|| RuntimeError::Invalid(format!("the plugin {id} has no setting {name}")))?;
+            if value.is_null() {
+                values.remove(&name);
+                continue;
+            }
+            spec.check(&value).map_err(RuntimeError::Invalid)?;
+            values.insert(name, value);
+        }
+        let values = Json::Object(values);
+        let (mut before, mut after) = (stored.settings.clone(), values.clone());
+        mask(&manifest.settings, &mut before);
+        mask(&manifest.settings, &mut after);
+        let mut tx = self.services().db.begin().await?;
+        tx.execute("UPDATE plugins SET settings = ?, updated_at = ? WHERE id = ?", params![values.clone(), now_ms(), id]).await?;
+        self.tell(&mut tx, who, "configured", id, Some(&before), Some(&after)).await?;
+        tx.commit().await?;
+        if stored.enabled {
+            self.load_stored(Stored { settings: values.clone(), ..stored }).await;
+        }
+        let mut shown = with_defaults(&manifest.settings, &values);
+        mask(&manifest.settings, &mut shown);
+        Ok(shown)
+    }
+
+    fn manifest_of(&self, stored: &Stored) -> Result<Manifest, RuntimeError> {
+        match self.loaded(&stored.id) {
+            Some(l) => Ok(l.manifest.clone()),
+            None => Ok(self.read_package(&stored.digest)?.manifest),
+        }
+    }
+
+    async fn tell(&self, tx: &mut Tx, who: &Principal, what: &str, id: &str, before: Option<&Json>, after: Option<&Json>) -> Result<(), RuntimeError> {
+        let target = format!("plugin/{id}");
+        self.services().access.audit(tx, who, &format!("plugin.{what}"), &target, before, after).await?;
+        let data = json!({"plugin": id, "by": who.actor().to_string()});
+        emit(tx, NewEvent { kind: format!("plenum.plugin.{what}"), source: "/plugins".into(), subject: target, data }).await?;
+        Ok(())
+    }
+}
+
+/// What of the manifest's wishes is granted, with their scopes.
+fn granted(m: &Manifest, names: &[String]) -> Result<Grant, RuntimeError> {
+    for n in names {
+        if !m.permissions.iter().any(|p| p.name == *n) {
+            return Err(RuntimeError::Invalid(format!("{} does not ask for the permission {n}; only what it asks for can be granted", m.id)));
+        }
+    }
+    let mut permissions: BTreeMap<String, Scope> = BTreeMap::new();
+    for p in m.permissions.iter().filter(|p| names.contains(&p.name)) {
+        permissions.insert(p.name.clone(), p.scope.clone());
+    }
+    Ok(Grant { permissions })
+}
+
+fn with_defaults(specs: &[SettingSpec], values: &Json) -> Json {
+    let mut out = Map::new();
+    for s in specs {
+        let value = values.get(&s.name).filter(|v| !v.is_null()).or(s.default.as_ref());
+        if let Some(v) = value {
+            out.insert(s.name.clone(), v.clone());
+        }
+    }
+    Json::Object(out)
+}
+
+fn mask(specs: &[SettingSpec], values: &mut Json) {
+    for s in specs.iter().filter(|s| s.secret) {
+        if let Some(v) = values.get_mut(&s.name) {
+            *v = Json::Bool(true);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The service: what is installed, and calls into it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use bytes::Bytes;
+use plenum_access::{Access, AccessError, Grant, Permission, Principal};
+use plenum_cmdb::Cmdb;
+use plenum_jobs::Jobs;
+use plenum_store::{Db, Documents, Events, Row, StoreError, params};
+use plenum_workflow::Workflows;
+use serde::Serialize;
+use serde_json::Value as Json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wasmtime::Engine;
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use crate::call::{Limits, Stats, StatsSummary};
+use crate::catalog::{Catalog, CatalogEntry};
+use crate::engine::{CompileCache, TICK, engine};
+use crate::logs::{Level, Line, Logs};
+use crate::package::{Manifest, SignatureState, TrustedKey};
+use crate::plugin::Loaded;
+use crate::{Quota, RuntimeError, Services};
+
+/// Where packages come from and whom to trust.
+#[derive(Debug, Clone)]
+pub struct RuntimeConfig {
+    /// The host's data folder.
+    pub data: PathBuf,
+    /// Folders of `*.plenum` files.
+    pub catalogs: Vec<PathBuf>,
+    /// Publishers whose signatures count.
+    pub trusted_keys: Vec<TrustedKey>,
+    /// Whether strangers' and unsigned packages install too.
+    pub developer_mode: bool,
+}
+
+/// Where an installed plugin stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Answers calls.
+    Active,
+    /// Switched off by an administrator.
+    Disabled,
+    /// Its component is being compiled.
+    Compiling,
+    /// It cannot be loaded; the reason says why.
+    Failed,
+}
+
+/// An installed plugin.
+#[derive(Debug, Clone, Serialize)]
+pub struct Installed {
+    /// Plugin id.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// Digest of its package.
+    pub digest: String,
+    /// Where it stands.
+    pub status: Status,
+    /// Why, when it is not active.
+    pub status_reason: Option<String>,
+    /// The manifest; absent when the package is gone or damaged.
+    pub manifest: Option<Manifest>,
+    /// What it may do.
+    pub granted: Grant,
+    /// Whose it is.
+    pub signature: Json,
+    /// Milliseconds since the Unix epoch.
+    pub installed_at: i64,
+    /// Who installed it.
+    pub installed_by: String,
+    /// What a call may use.
+    pub limits: Option<Limits>,
+    /// Numbers since the host started.
+    pub stats: Option<StatsSummary>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) services: Arc<Services>,
+    pub(crate) config: RuntimeConfig,
+    pub(crate) engine: Engine,
+    pub(crate) cache: CompileCache,
+    pub(crate) catalog: Catalog,
+    pub(crate) loaded: RwLock<BTreeMap<String, Arc<Loaded>>>,
+    /// Why an enabled plugin is not loaded: compiling, or failed with a reason.
+    pub(crate) pending: RwLock<BTreeMap<String, (Status, Option<String>)>>,
+    /// Installing and removing happen one after the other.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) shutdown: CancellationToken,
+    ticker: OnceLock<()>,
+}
+
+/// The plugins of a host. Cheap to clone.
+#[derive(Clone)]
+pub struct Plugins {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// One installed plugin as stored.
+pub(crate) struct Stored {
+    pub id: String,
+    pub version: String,
+    pub digest: String,
+    pub enabled: bool,
+    pub granted: Grant,
+    pub settings: Json,
+    pub signature: Json,
+    pub installed_at: i64,
+    pub installed_by: String,
+}
+
+fn read(r: &Row) -> Result<Stored, StoreError> {
+    Ok(Stored {
+        id: r.text("id")?,
+        version: r.text("version")?,
+        digest: r.text("digest")?,
+        enabled: r.text("status")? == "enabled",
+        granted: serde_json::from_value(r.json("granted")?).map_err(|e| StoreError::Corrupt(e.to_string()))?,
+        settings: r.json("settings")?,
+        signature: r.json("signature")?,
+        installed_at: r.int("installed_at")?,
+        installed_by: r.text("installed_by")?,
+    })
+}
+
+impl Plugins {
+    /// Builds the engine. [`Plugins::start`] loads what is installed.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(config: RuntimeConfig, db: Db, docs: Documents, access: Access, events: Events, cmdb: Cmdb, jobs: Jobs, shutdown: CancellationToken) -> Result<Plugins, RuntimeError> {
+        let internal = |e: std::io::Error| RuntimeError::Internal(format!("{}: {e}", config.data.display()));
+        std::fs::create_dir_all(config.data.join("plugins")).map_err(internal)?;
+        let logs = Logs::new(config.data.join("plugin-logs")).map_err(internal)?;
+        let services = Services { db, docs, access, events, cmdb, jobs, logs, quota: Quota::default(), tasks: TaskTracker::new(), workflows: OnceLock::new() };
+        let inner = Inner {
+            services: Arc::new(services),
+            engine: engine()?,
+            cache: CompileCache::new(config.data.join("compiled"))?,
+            catalog: Catalog::new(config.catalogs.clone(), config.trusted_keys.clone()),
+            config,
+            loaded: RwLock::default(),
+            pending: RwLock::default(),
+            changing: tokio::sync::Mutex::new(()),
+            shutdown,
+            ticker: OnceLock::new(),
+        };
+        Ok(Plugins { inner: Arc::new(inner) })
+    }
+
+    /// Loads what is installed and starts handing out events. Takes the workflow service, which itself calls actions here.
+    pub async fn start(&self, workflows: Workflows) -> Result<(), RuntimeError> {
+        let _ = self.inner.services.workflows.set(workflows);
+        self.tick();
+        let rows = self.inner.services.db.fetch_all("SELECT * FROM plugins ORDER BY id", &[]).await?;
+        for row in &rows {
+            let stored = read(row)?;
+            if stored.enabled {
+                self.load_stored(stored).await;
+            }
+        }
+        self.inner.services.tasks.spawn(self.clone().dispatch_events());
+        Ok(())
+    }
+
+    /// Counts epochs on a thread of its own: a busy executor must not stop the clock that bounds what keeps it busy.
+    fn tick(&self) {
+        self.inner.ticker.get_or_init(|| {
+            let (engine, stop) = (self.inner.engine.clone(), self.inner.shutdown.clone());
+            let spawned = std::thread::Builder::new().name("plugin-epochs".into()).spawn(move || {
+                while !stop.is_cancelled() {
+                    std::thread::sleep(TICK);
+                    engine.increment_epoch();
+                }
+            });
+            if let Err(e) = spawned {
+                tracing::error!(error = %e, "the thread that bounds plugins' CPU time does not start");
+                self.inner.shutdown.cancel();
+            }
+        });
+    }
+
+    /// Waits for calls that are under way.
+    pub async fn stopped(&self) {
+        self.inner.services.tasks.close();
+        self.inner.services.tasks.wait().await;
+    }
+
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        &self.inner.services
+    }
+
+    pub(crate) fn loaded(&self, id: &str) -> Option<Arc<Loaded>> {
+        self.inner.loaded.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    pub(crate) fn all_loaded(&self) -> Vec<Arc<Loaded>> {
+        self.inner.loaded.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) async fn stored(&self, id: &str) -> Result<Option<Stored>, RuntimeError> {
+        let row = self.inner.services.db.fetch_optional("SELECT * FROM plugins WHERE id = ?", params![id]).await?;
+        Ok(row.as_ref().map(read).transpose()?)
+    }
+
+    /// A loaded plugin, or why it cannot be called.
+    fn callable(&self, id: &str) -> Result<Arc<Loaded>, RuntimeError> {
+        if let Some(p) = self.loaded(id) {
+            return Ok(p);
+        }
+        match self.inner.pending.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+            Some((Status::Compiling, _)) => Err(RuntimeError::State(format!("the plugin {id} is being compiled; try again in a moment"))),
+            Some((_, reason)) => Err(RuntimeError::State(format!("the plugin {id} could not be loaded: {}", reason.as_deref().unwrap_or("see the host's log")))),
+            None => Err(RuntimeError::NotFound(format!("there is no active plugin {id}; an administrator can install or enable it"))),
+        }
+    }
+
+    async fn require(&self, who: &Principal, permission: Permission) -> Result<(), AccessError> {
+        self.inner.services.access.require(who, permission, &[]).await
+    }
+
+    /// All packages of the catalogs, newest version first.
+    pub async fn catalog(&self, who: &Principal) -> Result<Vec<CatalogEntry>, RuntimeError> {
+        self.require(who, Permission::PluginsRead).await?;
+        let inner = self.inner.clone();
+        tokio::task::spawn_blocking(move || inner.catalog.entries()).await.map_err(|e| RuntimeError::Internal(e.to_string()))
+    }
+
+    /// What is installed.
+    pub async fn installed(&self, who: &Principal) -> Result<Vec<Installed>, RuntimeError> {
+        self.require(who, Permission::PluginsRead).await?;
+        let rows = self.inner.services.db.fetch_all("SELECT * FROM plugins ORDER BY id LIMIT 1000", &[]).await?;
+        rows.iter().map(|r| Ok(self.describe_stored(read(r)?))).collect()
+    }
+
+    /// One installed plugin.
+    pub async fn plugin(&self, who: &Principal, id: &str) -> Result<Installed, RuntimeError> {
+        self.require(who, Permission::PluginsRead).await?;
+        let stored = self.stored(id).await?.ok_or_else(|| RuntimeError::NotFound(format!("the plugin {id} is not installed")))?;
+        Ok(self.describe_stored(stored))
+    }
+
+    fn describe_stored(&self, s: Stored) -> Installed {
+        let loaded = self.loaded(&s.id);
+        let pending = self.inner.pending.read().unwrap_or_else(PoisonError::into_inner).get(&s.id).cloned();
+        let (status, status_reason) = match (s.enabled, &loaded, pending) {
+            (false, _, _) => (Status::Disabled, None),
+            (true, Some(_), _) => (Status::Active, None),
+            (true, None, Some((status, reason))) => (status, reason),
+            (true, None, None) => (Status::Failed, Some("it is not loaded; the host's log has the reason".to_owned())),
+        };
+        let manifest = loaded.as_ref().map(|l| l.manifest.clone()).or_else(|| self.read_package(&s.digest).ok().map(|p| p.manifest));
+        Installed {
+            status,
+            status_reason,
+            manifest,
+            limits: loaded.as_ref().map(|l| l.limits),
+            stats: loaded.as_ref().map(|l| l.stats.summary()),
+            id: s.id,
+            version: s.version,
+            digest: s.digest,
+            granted: s.granted,
+            signature: s.signature,
+            installed_at: s.installed_at,
+            installed_by: s.installed_by,
+        }
+    }
+
+    /// A static file of a plugin. Files are public by the digest of their package: they hold no secret, and a page without an origin
+    /// has no session to show.
+    pub fn file(&self, id: &str, digest: &str, path: &str) -> Result<Bytes, RuntimeError> {
+        let missing = || RuntimeError::NotFound(format!("the plugin {id} has no file {path}"));
+        let p = self.loaded(id).filter(|p| p.digest.strip_prefix("sha256:").is_some_and(|d| digest.len() >= 12 && d.starts_with(digest))).ok_or_else(missing)?;
+        p.files.get(path).cloned().ok_or_else(missing)
+    }
+
+    /// The icon of an installed plugin.
+    pub fn icon(&self, id: &str) -> Option<(String, Bytes)> {
+        let p = self.loaded(id)?;
+        let name = p.manifest.icon.clone()?;
+        p.files.get(&name).cloned().map(|b| (name, b))
+    }
+
+    /// Hands an HTTP request to a plugin; the URI is the path within it. Reading needs `plugins.view`, changing `plugins.use`.
+    pub async fn handle_http(&self, who: &Principal, id: &str, request: ::http::Request<Bytes>) -> Result<::http::Response<HyperOutgoingBody>, RuntimeError> {
+        let reads = matches!(*request.method(), ::http::Method::GET | ::http::Method::HEAD | ::http::Method::OPTIONS);
+        self.require(who, if reads { Permission::PluginsView } else { Permission::PluginsUse }).await?;
+        let plugin = self.callable(id)?;
+        plugin.http(self.services(), request, who.user().cloned()).await
+    }
+
+    /// Calls an action of a plugin.
+    pub async fn call_action(&self, who: &Principal, id: &str, action: &str, input: &Json, key: Option<String>) -> Result<Json, RuntimeError> {
+        // A plugin calls its own actions through its workflows; another's would need a permission of its own.
+        match who {
+            Principal::Plugin(p) if p.id == id => {}
+            _ => self.require(who, Permission::PluginsUse).await?,
+        }
+        let plugin = self.callable(id)?;
+        plugin.action(self.services(), action, input, who.user().cloned(), key).await
+    }
+
+    /// The newest lines of a plugin's log first.
+    pub async fn logs(&self, who: &Principal, id: &str, level: Level, search: &str, limit: usize) -> Result<Vec<Line>, RuntimeError> {
+        self.require(who, Permission::PluginsManage).await?;
+        if self.stored(id).await?.is_none() {
+            return Err(RuntimeError::NotFound(format!("the plugin {id} is not installed")));
+        }
+        Ok(self.inner.services.logs.tail(id, level, search, limit))
+    }
+
+    pub(crate) fn stats_of(&self, id: &str) -> Arc<Stats> {
+        self.loaded(id).map(|l| l.stats.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn acceptable(&self, state: &SignatureState) -> Result<(), RuntimeError> {
+        match state {
+            SignatureState::Trusted { .. } => Ok(()),
+            SignatureState::Modified => Err(RuntimeError::Signature("the package was changed after it was signed; get it again from its publisher".into())),
+            _ if self.inner.config.developer_mode => Ok(()),
+            SignatureState::Unsigned => Err(RuntimeError::Signature("the package is not signed; sign it with `plenum plugin sign`, or start the host with --developer-mode on a developer's own machine".into())),
+            SignatureState::UnknownPublisher { key_id } => {
+                Err(RuntimeError::Signature(format!("the package is signed with the key {key_id}, which this host does not trust; add it under [[plugins.trusted_keys]] if you do")))
+            }
+        }
+    }
+}
