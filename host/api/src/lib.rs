@@ -15,7 +15,9 @@ use axum::extract::DefaultBodyLimit;
 use plenum_access::Access;
 use plenum_cmdb::Cmdb;
 use plenum_jobs::Jobs;
+use plenum_runtime::Plugins;
 use plenum_store::{Db, Events};
+use plenum_workflow::Workflows;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
@@ -41,6 +43,10 @@ pub struct App {
     pub cmdb: Cmdb,
     /// Nodes and executions.
     pub jobs: Jobs,
+    /// Definitions, runs, schedules.
+    pub workflows: Workflows,
+    /// Catalog and installed plugins.
+    pub plugins: Plugins,
     /// What the API says of the host itself.
     pub info: Arc<HostInfo>,
     /// Ends the streams when the host stops.
@@ -102,6 +108,7 @@ pub fn router(app: App) -> Router {
     let compress = CompressionLayer::new().compress_when(DefaultPredicate::new().and(NotForContentType::new("text/event-stream")));
     routes
         .merge(routes::system::probes())
+        .merge(routes::plugins::files())
         .fallback(portal::serve)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::from_fn(security::headers))

@@ -1,13 +1,15 @@
 //! Nodes: enrolment, names, revocation.
 
-use plenum_access::{Permission, Principal};
+use std::path::Path;
+
+use plenum_access::{Access, Permission, Principal};
 use plenum_agent_protocol::{EnrolmentToken, v1};
 use plenum_store::events::{NewEvent, emit};
-use plenum_store::{Tx, Value, new_id, now_ms, params};
+use plenum_store::{Db, Tx, Value, new_id, now_ms, params};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::ca::{Issued, PeerIdentity};
+use crate::ca::{Ca, Issued, PeerIdentity};
 use crate::model::*;
 use crate::writer::Cmd;
 use crate::{Inner, Jobs, JobsError, sql};
@@ -19,31 +21,37 @@ fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret))
 }
 
+/// A token that enrols one machine, for a command beside the host: with the host's certificate authority, which is made when there
+/// is none yet.
+pub async fn issue_enrolment_token(db: &Db, access: &Access, data_dir: &Path, who: &Principal, ttl_s: u32) -> Result<String, JobsError> {
+    let ca = Ca::open(&data_dir.join("ca"))?;
+    Ok(issue(db, access, &ca, who, ttl_s).await?.token)
+}
+
+async fn issue(db: &Db, access: &Access, ca: &Ca, who: &Principal, ttl: u32) -> Result<NewToken, JobsError> {
+    access.require(who, Permission::NodesManage, &[]).await?;
+    if !(1..=MAX_TOKEN_TTL_S).contains(&ttl) {
+        return Err(JobsError::invalid("jobs.out_of_range", "/ttl_s", format!("{ttl} is not between 1 and {MAX_TOKEN_TTL_S}")));
+    }
+    let secret = hex::encode(rand::random::<[u8; 32]>());
+    let (id, now) = (new_id(), now_ms());
+    let expires_at = now + i64::from(ttl) * 1000;
+    let mut tx = db.begin().await?;
+    tx.execute(
+        "INSERT INTO job_enrolment_tokens (id, hash, created_by, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+        params![&id, hash(&secret), who.actor().to_string(), now, expires_at],
+    )
+    .await?;
+    access.audit(&mut tx, who, "nodes.token.create", &format!("enrolment-token/{id}"), None, Some(&json!({"expires_at": expires_at}))).await?;
+    tx.commit().await?;
+    let token = EnrolmentToken { secret, ca_sha256: ca.fingerprint() }.to_string();
+    Ok(NewToken { id, token, expires_at })
+}
+
 impl Jobs {
     /// A token that enrols one machine. `ttl_s` none means an hour.
     pub async fn create_enrolment_token(&self, who: &Principal, ttl_s: Option<u32>) -> Result<NewToken, JobsError> {
-        let inner = &self.inner;
-        inner.access.require(who, Permission::NodesManage, &[]).await?;
-        let ttl = ttl_s.unwrap_or(3600);
-        if !(1..=MAX_TOKEN_TTL_S).contains(&ttl) {
-            return Err(JobsError::invalid("jobs.out_of_range", "/ttl_s", format!("{ttl} is not between 1 and {MAX_TOKEN_TTL_S}")));
-        }
-        let secret = hex::encode(rand::random::<[u8; 32]>());
-        let (id, now) = (new_id(), now_ms());
-        let expires_at = now + i64::from(ttl) * 1000;
-        let mut tx = inner.db.begin().await?;
-        tx.execute(
-            "INSERT INTO job_enrolment_tokens (id, hash, created_by, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
-            params![&id, hash(&secret), who.actor().to_string(), now, expires_at],
-        )
-        .await?;
-        inner
-            .access
-            .audit(&mut tx, who, "nodes.token.create", &format!("enrolment-token/{id}"), None, Some(&json!({"expires_at": expires_at})))
-            .await?;
-        tx.commit().await?;
-        let token = EnrolmentToken { secret, ca_sha256: inner.ca.fingerprint() }.to_string();
-        Ok(NewToken { id, token, expires_at })
+        issue(&self.inner.db, &self.inner.access, &self.inner.ca, who, ttl_s.unwrap_or(3600)).await
     }
 
     /// The command that enrols a machine and starts its agent.

@@ -32,6 +32,14 @@ pub enum AdminCommand {
         /// Login name
         name: String,
     },
+    /// Print a one-time token for enrolling one agent
+    EnrolmentToken {
+        #[command(flatten)]
+        flags: Box<Flags>,
+        /// Minutes until it expires
+        #[arg(long, default_value_t = 60)]
+        minutes: u32,
+    },
 }
 
 const WHO: Principal = Principal::System("admin command");
@@ -40,6 +48,7 @@ pub async fn run(command: AdminCommand) -> anyhow::Result<()> {
     match command {
         AdminCommand::Init { flags, name, credentials } => init(*flags, &name, credentials).await,
         AdminCommand::ResetPassword { flags, name } => reset_password(*flags, &name).await,
+        AdminCommand::EnrolmentToken { flags, minutes } => enrolment_token(*flags, minutes).await,
     }
 }
 
@@ -89,6 +98,15 @@ async fn reset_password(flags: Flags, name: &str) -> anyhow::Result<()> {
         .update_user(&WHO, &user.id, UserPatch { password: Some(password.clone()), disabled: Some(false), ..UserPatch::default() })
         .await?;
     println!("{password}");
+    store.db.close().await;
+    Ok(())
+}
+
+async fn enrolment_token(flags: Flags, minutes: u32) -> anyhow::Result<()> {
+    let config = config::load(flags)?;
+    let store = serve::open_store(&config).await?;
+    let token = plenum_jobs::issue_enrolment_token(&store.db, &store.access, &config.data, &WHO, minutes.saturating_mul(60)).await?;
+    println!("{token}");
     store.db.close().await;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+mod plugin;
 mod serve;
 
 use std::process::ExitCode;
@@ -20,6 +21,11 @@ struct Cli {
 enum Command {
     /// Run the host
     Serve(Box<config::Flags>),
+    /// Build, pack, sign and look at plugins
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::PluginCommand,
+    },
     /// Set up and look after a host from its own machine
     Admin {
         #[command(subcommand)]
@@ -31,6 +37,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Serve(flags) => runtime().and_then(|rt| rt.block_on(serve::serve(*flags))),
+        Command::Plugin { command } => plugin::run(command),
         Command::Admin { command } => runtime().and_then(|rt| rt.block_on(admin::run(command))),
     };
     match result {

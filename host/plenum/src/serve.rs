@@ -10,7 +10,10 @@ use plenum_access::Access;
 use plenum_api::{App, HostInfo};
 use plenum_cmdb::Cmdb;
 use plenum_jobs::{Jobs, JobsConfig};
+use plenum_runtime::package::TrustedKey;
+use plenum_runtime::{Plugins, RuntimeConfig};
 use plenum_store::{Db, Documents, Events, Migration};
+use plenum_workflow::Workflows;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,8 +29,14 @@ pub struct Store {
     pub access: Access,
 }
 
-const MIGRATIONS: &[&[Migration]] =
-    &[plenum_store::MIGRATIONS, plenum_access::MIGRATIONS, plenum_cmdb::MIGRATIONS, plenum_jobs::MIGRATIONS];
+const MIGRATIONS: &[&[Migration]] = &[
+    plenum_store::MIGRATIONS,
+    plenum_access::MIGRATIONS,
+    plenum_cmdb::MIGRATIONS,
+    plenum_jobs::MIGRATIONS,
+    plenum_workflow::MIGRATIONS,
+    plenum_runtime::MIGRATIONS,
+];
 
 /// Opens the database and brings its schema up to date.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
@@ -45,38 +54,56 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let Store { db, access } = open_store(&config).await?;
 
-    let events = Events::new(db.clone());
-    let cmdb = Cmdb::new(db.clone(), Documents::new(db.clone()), access.clone()).await?;
-
     let http = bind(config.listen, "portal and API", "--listen").await?;
     let agents = bind(config.agent_listen, "agents", "--agent-listen").await?;
     let (http_addr, agent_addr) = (http.local_addr()?, agents.local_addr()?);
     let agent_address = config.agent_address.clone().unwrap_or_else(|| agent_addr.to_string());
 
-    let jobs = Jobs::new(db.clone(), access.clone(), cmdb.clone(), JobsConfig::new(&config.data, agent_address.clone())).await?;
+    let events = Events::new(db.clone());
+    let docs = Documents::new(db.clone());
+    let cmdb = Cmdb::new(db.clone(), docs.clone(), access.clone()).await?;
+    let jobs = Jobs::new(db.clone(), access.clone(), cmdb.clone(), JobsConfig::new(&config.data, &agent_address)).await?;
+    let plugins = Plugins::new(
+        runtime_config(&config),
+        db.clone(),
+        docs,
+        access.clone(),
+        events.clone(),
+        cmdb.clone(),
+        jobs.clone(),
+        shutdown.clone(),
+    )?;
+    let workflows = Workflows::new(db.clone(), access.clone(), events.clone(), Arc::new(plugins.clone()));
+    // Plugins before the engine: the runs that it takes up call their actions.
+    plugins.start(workflows.clone()).await?;
+    workflows.start_engine(shutdown.clone());
 
     let app = App {
         db: db.clone(),
         access,
-        events,
+        events: events.clone(),
         cmdb,
         jobs: jobs.clone(),
+        workflows: workflows.clone(),
+        plugins: plugins.clone(),
         info: Arc::new(HostInfo { version: env!("CARGO_PKG_VERSION"), started, https: config.https, agent_address }),
         shutdown: shutdown.clone(),
     };
+    tasks.spawn(prune(events, shutdown.clone()));
+    let agent_port = jobs.clone();
+    let stop = shutdown.clone();
+    tasks.spawn(async move {
+        if let Err(e) = agent_port.serve_agents(agents, stop.clone()).await {
+            tracing::error!(error = %e, "the agents' port ended");
+        }
+        stop.cancel();
+    });
     let service = plenum_api::router(app).into_make_service_with_connect_info::<SocketAddr>();
     let stop = shutdown.clone();
     tasks.spawn(async move {
         let served = axum::serve(http, service).with_graceful_shutdown(stop.clone().cancelled_owned()).await;
         if let Err(e) = served {
             tracing::error!(error = %e, "the HTTP server ended");
-        }
-        stop.cancel();
-    });
-    let (serving, stop) = (jobs.clone(), shutdown.clone());
-    tasks.spawn(async move {
-        if let Err(e) = serving.serve_agents(agents, stop.clone()).await {
-            tracing::error!(error = %e, "the agents' port ended");
         }
         stop.cancel();
     });
@@ -89,11 +116,35 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!("some requests did not end in {} s and are cut", DRAIN.as_secs());
     }
+    workflows.stopped().await;
+    plugins.stopped().await;
     jobs.close().await;
     db.close().await;
     let _ = std::fs::remove_file(config.data.join("host.json"));
     tracing::info!("stopped");
     Ok(())
+}
+
+fn runtime_config(config: &Config) -> RuntimeConfig {
+    RuntimeConfig {
+        data: config.data.clone(),
+        catalogs: config.catalogs.clone(),
+        trusted_keys: config.trusted_keys.iter().map(|k| TrustedKey { name: k.name.clone(), public_key: k.key.clone() }).collect(),
+        developer_mode: config.developer_mode,
+    }
+}
+
+/// Drops events past their retention, once an hour.
+async fn prune(events: Events, stop: CancellationToken) {
+    loop {
+        if let Err(e) = events.prune().await {
+            tracing::warn!(error = %e, "old events cannot be dropped");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 fn logging() {

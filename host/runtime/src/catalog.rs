@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::package::{Manifest, Package, SignatureState, TrustedKey};
+use crate::package::{Manifest, Package, PackageError, SignatureState, Trust, TrustedKey};
 
 /// A package that can be installed, or why it cannot.
 #[derive(Debug, Clone, Serialize)]
@@ -87,20 +87,16 @@ impl Catalog {
         let file = path.file_name()?.to_string_lossy().into_owned();
         let entry = match Package::read(path) {
             Ok(p) => {
-                let problem = if p.manifest.api.matches(&crate::API_VERSION) {
-                    None
-                } else {
-                    Some(format!("it needs the plugin API {} and this host has {}; take another version, or upgrade the host", p.manifest.api, crate::API_VERSION))
-                };
+                let problem = p.manifest.require_api().err().map(|e| e.to_string());
                 let icon = p.manifest.icon.as_ref().and_then(|i| p.files.get(i).map(|b| (i.clone(), b.clone())));
-                CatalogEntry { signature: p.verify(&self.keys), digest: p.manifest_digest.clone(), size: p.size, manifest: Some(p.manifest), file, problem, icon, path: path.to_owned() }
+                CatalogEntry { signature: p.verify(&self.keys).unwrap_or(SignatureState { state: Trust::UnknownPublisher, key_id: None, publisher: None }), digest: p.manifest_digest.clone(), size: p.size, manifest: Some(p.manifest), file, problem, icon, path: path.to_owned() }
             }
             Err(e) => CatalogEntry {
                 manifest: None,
                 file,
                 digest: String::new(),
                 size: meta.len(),
-                signature: if e.is_modified() { SignatureState::Modified } else { SignatureState::Unsigned },
+                signature: SignatureState { state: if matches!(e, PackageError::Digest(_)) { Trust::Modified } else { Trust::Unsigned }, key_id: None, publisher: None },
                 problem: Some(e.to_string()),
                 icon: None,
                 path: path.to_owned(),

@@ -72,7 +72,8 @@ impl Loaded {
         if let Ok(uri) = format!("http://plenum{}", parts.uri.path_and_query().map_or("/", |p| p.as_str())).parse() {
             parts.uri = uri;
         }
-        let body = http_body_util::Full::new(body).map_err(|e| match e {});
+        // The body is whole already: reading it cannot fail.
+        let body = http_body_util::Full::new(body).map_err(|e: std::convert::Infallible| -> wasmtime_wasi_http::Error { match e {} });
         let mut store = store(self, services, self.info(what, user, None));
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let failed = |e: wasmtime::Error| RuntimeError::Internal(format!("{e:#}"));

@@ -51,7 +51,8 @@ impl Plugins {
             let bytes = std::fs::read(&path).map_err(|e| RuntimeError::Package(format!("{}: {e}", path.display())))?;
             let package = Package::from_bytes(&bytes)?;
             // Checked again on the bytes that are installed: the folder may have changed since it was listed.
-            let signature = package.verify(this.inner.catalog.keys());
+            let signature = package.verify(this.inner.catalog.keys())?;
+            package.manifest.require_api()?;
             this.acceptable(&signature)?;
             let grant = granted(&package.manifest, &permissions)?;
             let settings = with_defaults(&package.manifest.settings, &settings);
@@ -276,7 +277,7 @@ impl Plugins {
                 values.remove(&name);
                 continue;
             }
-            spec.check(&value).map_err(RuntimeError::Invalid)?;
+            spec.accepts(&value).map_err(RuntimeError::Invalid)?;
             values.insert(name, value);
         }
         let values = Json::Object(values);

@@ -36,9 +36,6 @@ pub use service::{Installed, Plugins, RuntimeConfig, Status};
 /// The schema of this crate.
 pub const MIGRATIONS: &[Migration] = &[Migration { set: "runtime", version: 1, sql: include_str!("../migrations/1.sql") }];
 
-/// The version of the contract that this host speaks; manifests ask for it with `api`.
-pub const API_VERSION: semver::Version = semver::Version::new(0, 1, 0);
-
 /// The services that host interfaces and atoms use.
 pub struct Services {
     pub(crate) db: Db,

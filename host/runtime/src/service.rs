@@ -21,7 +21,7 @@ use crate::call::{Limits, Stats, StatsSummary};
 use crate::catalog::{Catalog, CatalogEntry};
 use crate::engine::{CompileCache, TICK, engine};
 use crate::logs::{Level, Line, Logs};
-use crate::package::{Manifest, SignatureState, TrustedKey};
+use crate::package::{Manifest, SignatureState, Trust, TrustedKey, public_key};
 use crate::plugin::Loaded;
 use crate::{Quota, RuntimeError, Services};
 
@@ -135,6 +135,9 @@ impl Plugins {
     pub fn new(config: RuntimeConfig, db: Db, docs: Documents, access: Access, events: Events, cmdb: Cmdb, jobs: Jobs, shutdown: CancellationToken) -> Result<Plugins, RuntimeError> {
         let internal = |e: std::io::Error| RuntimeError::Internal(format!("{}: {e}", config.data.display()));
         std::fs::create_dir_all(config.data.join("plugins")).map_err(internal)?;
+        for k in &config.trusted_keys {
+            public_key(k)?;
+        }
         let logs = Logs::new(config.data.join("plugin-logs")).map_err(internal)?;
         let services = Services { db, docs, access, events, cmdb, jobs, logs, quota: Quota::default(), tasks: TaskTracker::new(), workflows: OnceLock::new() };
         let inner = Inner {
@@ -318,13 +321,14 @@ impl Plugins {
     }
 
     pub(crate) fn acceptable(&self, state: &SignatureState) -> Result<(), RuntimeError> {
-        match state {
-            SignatureState::Trusted { .. } => Ok(()),
-            SignatureState::Modified => Err(RuntimeError::Signature("the package was changed after it was signed; get it again from its publisher".into())),
+        match state.state {
+            Trust::Trusted => Ok(()),
+            Trust::Modified => Err(RuntimeError::Signature("the package was changed after it was signed; get it again from its publisher".into())),
             _ if self.inner.config.developer_mode => Ok(()),
-            SignatureState::Unsigned => Err(RuntimeError::Signature("the package is not signed; sign it with `plenum plugin sign`, or start the host with --developer-mode on a developer's own machine".into())),
-            SignatureState::UnknownPublisher { key_id } => {
-                Err(RuntimeError::Signature(format!("the package is signed with the key {key_id}, which this host does not trust; add it under [[plugins.trusted_keys]] if you do")))
+            Trust::Unsigned => Err(RuntimeError::Signature("the package is not signed; sign it with `plenum plugin sign`, or start the host with --developer-mode on a developer's own machine".into())),
+            Trust::UnknownPublisher => {
+                let key = state.key_id.as_deref().unwrap_or("of an unknown id");
+                Err(RuntimeError::Signature(format!("the package is signed with the key {key}, which this host does not trust; add it under [[plugins.trusted_keys]] if you do")))
             }
         }
     }

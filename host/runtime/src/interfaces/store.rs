@@ -38,7 +38,7 @@ fn document(d: StoredDocument) -> Document {
 }
 
 impl CallState {
-    async fn require_store(&self) -> Result<(), Error> {
+    async fn require_store(&mut self) -> Result<(), Error> {
         self.services.access.require(&self.info.who, Permission::Store, &[]).await.map_err(|e| match e {
             AccessError::Denied(d) => error("access.denied", 403, d.reason),
             e => error(e.code(), 500, e),

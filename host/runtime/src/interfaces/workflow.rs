@@ -29,15 +29,15 @@ fn run(r: plenum_workflow::Run) -> Run {
 }
 
 impl CallState {
-    fn workflows(&self) -> Result<&Workflows, Error> {
-        self.services.workflows().map_err(|e| error(e.code(), e.status(), &e))
+    fn workflows(&self) -> Result<Workflows, Error> {
+        self.services.workflows().cloned().map_err(|e| error(e.code(), e.status(), &e))
     }
 
     fn full_name(&self, name: &str) -> String {
         if name.contains('.') { name.to_owned() } else { format!("{}.{name}", self.plugin.id) }
     }
 
-    async fn require_schedules(&self) -> Result<(), Error> {
+    async fn require_schedules(&mut self) -> Result<(), Error> {
         self.services.access.require(&self.info.who, Permission::WorkflowRun, &[]).await.map_err(|e| error(e.code(), 403, e))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::{CompareOp, Expr, FieldKind, Literal, Path, TextOp};
 
 /// `scope[0]` is the record, the rest the elements of the surrounding `exists`/`all`.
-pub(super) fn eval<'a>(e: &Expr, scope: &mut Vec<&'a Json>) -> bool {
+pub(super) fn eval(e: &Expr, scope: &mut Vec<&Json>) -> bool {
     match e {
         Expr::Const(b) => *b,
         Expr::And(a, b) => eval(a, scope) && eval(b, scope),

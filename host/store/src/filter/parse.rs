@@ -109,7 +109,7 @@ impl Context<'_> {
             return self.refuse(e, "filter.too_large", format!("a filter has at most {MAX_FILTER_TERMS} terms"));
         }
         match &e.expr {
-            Cel::Literal(LiteralValue::Boolean(b)) => Ok(Expr::Const(b.into_inner_bool())),
+            Cel::Literal(LiteralValue::Boolean(b)) => Ok(Expr::Const(*b.inner())),
             Cel::Select(s) if s.test => Ok(Expr::Has(self.path(&s.operand, Some((&s.field, e)))?)),
             Cel::Ident(_) | Cel::Select(_) => {
                 let p = self.path(e, None)?;
@@ -290,7 +290,7 @@ impl Context<'_> {
     fn literal(&self, e: &IdedExpr) -> Result<Option<Literal>, FilterError> {
         Ok(Some(match &e.expr {
             Cel::Literal(LiteralValue::Null) => Literal::Null,
-            Cel::Literal(LiteralValue::Boolean(b)) => Literal::Bool(b.into_inner_bool()),
+            Cel::Literal(LiteralValue::Boolean(b)) => Literal::Bool(*b.inner()),
             Cel::Literal(LiteralValue::Int(i)) => Literal::Int(*i.inner()),
             Cel::Literal(LiteralValue::UInt(u)) => match i64::try_from(*u.inner()) {
                 Ok(i) => Literal::Int(i),
@@ -483,16 +483,5 @@ fn literal_name(l: &Literal) -> &'static str {
         Literal::Int(_) | Literal::Real(_) => "a number",
         Literal::Text(_) => "text",
         Literal::Time(_) => "a time",
-    }
-}
-
-/// CEL's boolean wrapper has no name that says what it does.
-trait IntoInnerBool {
-    fn into_inner_bool(&self) -> bool;
-}
-
-impl IntoInnerBool for cel::common::types::CelBool {
-    fn into_inner_bool(&self) -> bool {
-        *self.inner()
     }
 }

@@ -1,0 +1,205 @@
+//! `plenum plugin`: what a plugin author does, from nothing to a signed package.
+
+mod build;
+mod toolchain;
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use plenum_runtime::package::{self, Archive, Package, TrustedKey};
+
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Compile a Rust plugin to a WebAssembly component and pack it
+    Build {
+        /// The plugin's folder, with its plugin.toml
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// Where the package goes
+        #[arg(long, default_value = "dist")]
+        out: PathBuf,
+        /// Sign it with this secret key (see `keygen`)
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Pack a component that is already there (any language), with the files beside its plugin.toml
+    Pack {
+        /// The plugin's folder, with its plugin.toml
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// The component; `component.path` of plugin.toml when absent
+        #[arg(long)]
+        component: Option<PathBuf>,
+        /// Where the package goes
+        #[arg(long, default_value = "dist")]
+        out: PathBuf,
+        /// Sign it with this secret key (see `keygen`)
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Make a key pair for signing, in minisign's format: OUT.key and OUT.pub
+    Keygen {
+        /// Start of the two files' names
+        #[arg(long, default_value = "plenum")]
+        out: PathBuf,
+        /// Leave the secret key unprotected: for keys of a machine that builds by itself
+        #[arg(long)]
+        no_password: bool,
+    },
+    /// Sign a package
+    Sign {
+        /// The package
+        package: PathBuf,
+        /// The secret key
+        #[arg(long)]
+        key: PathBuf,
+    },
+    /// Check a package's digests and signature
+    Verify {
+        /// The package
+        package: PathBuf,
+        /// The publisher's public key (file or text)
+        #[arg(long)]
+        public_key: String,
+    },
+    /// Show what is in a package
+    Inspect {
+        /// The package
+        package: PathBuf,
+    },
+}
+
+pub fn run(command: PluginCommand) -> anyhow::Result<()> {
+    match command {
+        PluginCommand::Build { dir, out, key } => build::build(&dir, &out, key.as_deref()),
+        PluginCommand::Pack { dir, component, out, key } => build::pack(&dir, component.as_deref(), &out, key.as_deref()),
+        PluginCommand::Keygen { out, no_password } => keygen(&out, no_password),
+        PluginCommand::Sign { package, key } => sign(&package, &key),
+        PluginCommand::Verify { package, public_key } => verify(&package, &public_key),
+        PluginCommand::Inspect { package } => inspect(&package),
+    }
+}
+
+/// `PLENUM_KEY_PASSWORD`, or asked for on the terminal.
+fn password(question: &str) -> anyhow::Result<String> {
+    if let Ok(p) = std::env::var("PLENUM_KEY_PASSWORD") {
+        return Ok(p);
+    }
+    use std::io::IsTerminal;
+    if !std::io::stdin().is_terminal() {
+        bail!("the key has a password and there is no terminal to ask for it: set PLENUM_KEY_PASSWORD");
+    }
+    eprint!("{question}: ");
+    // The terminal does not show what is typed.
+    let hidden = std::process::Command::new("stty").arg("-echo").status().is_ok_and(|s| s.success());
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    if hidden {
+        let _ = std::process::Command::new("stty").arg("echo").status();
+        eprintln!();
+    }
+    read?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn keygen(out: &Path, no_password: bool) -> anyhow::Result<()> {
+    let (secret, public) = (with_suffix(out, "key"), with_suffix(out, "pub"));
+    for p in [&secret, &public] {
+        if p.exists() {
+            bail!("{} is there already; a key that is replaced cannot sign upgrades any more: name another with --out", p.display());
+        }
+    }
+    let password = if no_password {
+        eprintln!("warning: the secret key is not protected by a password; keep {} to this machine", secret.display());
+        None
+    } else {
+        Some(password("Password for the new key")?).filter(|p| !p.is_empty())
+    };
+    let (public_text, secret_text) = package::generate_key(password)?;
+    if let Some(parent) = secret.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secret).with_context(|| secret.display().to_string())?;
+    file.write_all(secret_text.as_bytes())?;
+    std::fs::write(&public, &public_text).with_context(|| public.display().to_string())?;
+    println!("secret key  {}\npublic key  {}\n\n{}", secret.display(), public.display(), public_text.lines().last().unwrap_or_default());
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Signs an archive with the key in the file `key`.
+pub(crate) fn sign_archive(archive: &mut Archive, key: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(key).with_context(|| format!("the secret key {} cannot be read", key.display()))?;
+    // A key that does not open without a password has one.
+    if archive.sign(&text, None).is_err() {
+        archive.sign(&text, Some(password(&format!("Password of {}", key.display()))?))?;
+    }
+    Ok(())
+}
+
+fn sign(path: &Path, key: &Path) -> anyhow::Result<()> {
+    let mut archive = Archive::read(path)?;
+    sign_archive(&mut archive, key)?;
+    archive.write(path)?;
+    println!("signed {}", path.display());
+    Ok(())
+}
+
+fn verify(path: &Path, public_key: &str) -> anyhow::Result<()> {
+    let text = if Path::new(public_key).is_file() { std::fs::read_to_string(public_key)? } else { public_key.to_owned() };
+    let line = text.lines().map(str::trim).rfind(|l| !l.is_empty() && !l.starts_with("untrusted comment:")).unwrap_or_default();
+    let p = Package::read(path)?;
+    let state = p.verify(&[TrustedKey { name: "the given key".into(), public_key: line.to_owned() }])?;
+    match state.state {
+        package::Trust::Trusted => {
+            println!("good: {} {} is signed with this key, and nothing was changed since", p.manifest.id, p.manifest.version);
+            Ok(())
+        }
+        package::Trust::Unsigned => bail!("{} is not signed", path.display()),
+        package::Trust::Modified => bail!("{} was changed after it was signed", path.display()),
+        package::Trust::UnknownPublisher => bail!("{} is signed with another key: {}", path.display(), state.key_id.unwrap_or_default()),
+    }
+}
+
+fn inspect(path: &Path) -> anyhow::Result<()> {
+    let p = Package::read(path)?;
+    let m = &p.manifest;
+    println!("{} {} by {} (API {})", m.id, m.version, m.publisher, m.api);
+    println!("  {}", m.description.get("en"));
+    println!("digest     {}", p.manifest_digest);
+    println!("size       {} KiB, component {} KiB, {} files", p.size / 1024, p.component.as_ref().map_or(0, |c| c.len() / 1024), p.files.len());
+    println!("signature  {}", p.signature.as_deref().and_then(|s| package::key_id(s.lines().nth(1)?)).map_or("none".to_owned(), |k| format!("key {k}")));
+    println!("permissions");
+    for r in &m.permissions {
+        println!("  {}  {}", r.name, r.reason.get("en"));
+    }
+    for (what, names) in [
+        ("actions", m.actions.iter().map(|a| a.name.clone()).collect::<Vec<_>>()),
+        ("workflows", m.workflows.iter().map(|w| w.name.clone()).collect()),
+        ("pages", m.pages.iter().map(|p| p.id.clone()).collect()),
+        ("schedules", m.schedules.iter().map(|s| s.id.clone()).collect()),
+        ("collections", m.collections.iter().map(|c| c.name.clone()).collect()),
+    ] {
+        if !names.is_empty() {
+            println!("{what:<10} {}", names.join(", "));
+        }
+    }
+    if let Some(c) = &p.component {
+        let (imports, exports) = build::interfaces(c)?;
+        println!("imports\n  {}\nexports\n  {}", imports.join("\n  "), exports.join("\n  "));
+    }
+    println!("files");
+    for (name, bytes) in &p.files {
+        println!("  {:>8}  {name}", bytes.len());
+    }
+    Ok(())
+}
