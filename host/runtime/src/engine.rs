@@ -42,7 +42,6 @@ pub fn engine() -> Result<Engine, RuntimeError> {
         .wasm_component_model(true)
         .max_wasm_stack(512 << 10)
         .async_stack_size(1 << 20)
-        .wasm_backtrace(true)
         .memory_reservation(MAX_MEMORY as u64);
     Engine::new(&config).map_err(|e| RuntimeError::Internal(format!("the WebAssembly engine does not start: {e:#}")))
 }

@@ -4,7 +4,7 @@
 
 mod atoms;
 mod bindings;
-pub mod call;
+mod call;
 mod catalog;
 mod dispatch;
 mod engine;
@@ -15,7 +15,7 @@ mod interfaces;
 pub mod logs;
 mod outgoing;
 pub mod package;
-pub mod plugin;
+mod plugin;
 mod service;
 
 use std::collections::HashMap;
@@ -29,6 +29,7 @@ use plenum_store::{Db, Documents, Events, Migration, StoreError};
 use plenum_workflow::Workflows;
 use tokio_util::task::TaskTracker;
 
+pub use call::{Limits, StatsSummary};
 pub use catalog::CatalogEntry;
 pub use error::RuntimeError;
 pub use service::{Installed, Plugins, RuntimeConfig, Status};
