@@ -1,0 +1,366 @@
+//! What the SDK's modules call on targets other than WebAssembly.
+
+use serde_json::{Map, Value};
+
+use super::filter::{Filter, sort_by};
+use super::{Executed, Line, State, with};
+use crate::cmdb::{Instance, Query, Related};
+use crate::context::Call;
+use crate::events::Event;
+use crate::jobs::{Execution, Request, Stream, TargetResult};
+use crate::log::Level;
+use crate::store::{Document, Expected, RawQuery, Write};
+use crate::workflow::Run;
+use crate::workflow::schedules::Schedule;
+use crate::{Error, Page, Result, Timestamp};
+
+fn allowed(s: &State, permission: &str) -> Result<()> {
+    if s.denied.contains(permission) {
+        return Err(Error::forbidden("access.denied", format!("the permission {permission} is missing")));
+    }
+    Ok(())
+}
+
+fn gone(what: &str, id: &str) -> Error {
+    Error::not_found("not_found", format!("there is no {what} {id:?}"))
+}
+
+fn page<T>(items: Vec<T>, cursor: Option<&str>, limit: u32) -> Result<Page<T>> {
+    let from: usize =
+        cursor.map_or(Ok(0), str::parse).map_err(|_| Error::bad_request("request.cursor", "the cursor is not one of these pages"))?;
+    let (total, limit) = (items.len(), limit.clamp(1, 1000) as usize);
+    let next_cursor = (from + limit < total).then(|| (from + limit).to_string());
+    Ok(Page { items: items.into_iter().skip(from).take(limit).collect(), next_cursor, total: Some(total as u64) })
+}
+
+fn object(value: &Value) -> Result<Map<String, Value>> {
+    value.as_object().cloned().ok_or_else(|| Error::new(422, "request.object", "this must be a JSON object"))
+}
+
+pub(super) fn new_instance(s: &mut State, model: &str, attributes: Value) -> Instance {
+    let attributes = attributes.as_object().cloned().unwrap_or_default();
+    let label = ["hostname", "name"].iter().find_map(|k| attributes.get(*k)?.as_str()).unwrap_or_default().to_owned();
+    let (id, now) = (s.id(model), s.now);
+    let i = Instance { id, model: model.to_owned(), label, version: 1, attributes, created_at: now, updated_at: now };
+    s.instances.push(i.clone());
+    i
+}
+
+pub(crate) fn cmdb_query(q: &Query) -> Result<Page<Instance>> {
+    let filter = Filter::parse(&q.filter)?;
+    with(|s| {
+        allowed(s, "cmdb.read")?;
+        let mut found: Vec<_> = s.instances.iter().filter(|i| i.model == q.model && filter.matches(&i.attributes)).cloned().collect();
+        sort_by(&mut found, &q.sort, |i, f| i.attributes.get(f).cloned().unwrap_or_default());
+        page(found, q.cursor.as_deref(), q.limit)
+    })
+}
+
+pub(crate) fn cmdb_get(model: &str, id: &str) -> Result<Option<Instance>> {
+    with(|s| {
+        allowed(s, "cmdb.read")?;
+        Ok(s.instances.iter().find(|i| i.model == model && i.id == id).cloned())
+    })
+}
+
+pub(crate) fn cmdb_create(model: &str, attributes: &Value, _why: Option<&str>) -> Result<Instance> {
+    let attributes = object(attributes)?;
+    with(|s| {
+        allowed(s, "cmdb.write")?;
+        Ok(new_instance(s, model, Value::Object(attributes)))
+    })
+}
+
+pub(crate) fn cmdb_update(model: &str, id: &str, patch: &Value, version: Option<u64>, _why: Option<&str>) -> Result<Instance> {
+    let patch = object(patch)?;
+    with(|s| {
+        allowed(s, "cmdb.write")?;
+        let now = s.now;
+        let i = s.instances.iter_mut().find(|i| i.model == model && i.id == id).ok_or_else(|| gone(model, id))?;
+        if version.is_some_and(|v| v != i.version) {
+            return Err(Error::conflict("store.conflict", format!("{model}/{id} has version {} by now", i.version)));
+        }
+        for (k, v) in patch {
+            if v.is_null() {
+                i.attributes.remove(&k);
+            } else {
+                i.attributes.insert(k, v);
+            }
+        }
+        (i.version, i.updated_at) = (i.version + 1, now);
+        Ok(i.clone())
+    })
+}
+
+pub(crate) fn cmdb_delete(model: &str, id: &str) -> Result<()> {
+    with(|s| {
+        allowed(s, "cmdb.write")?;
+        let before = s.instances.len();
+        s.instances.retain(|i| i.model != model || i.id != id);
+        s.related.retain(|((m, i), r)| (m != model || i != id) && (r.model != model || r.id != id));
+        if s.instances.len() == before { Err(gone(model, id)) } else { Ok(()) }
+    })
+}
+
+pub(crate) fn cmdb_related(model: &str, id: &str) -> Result<Vec<Related>> {
+    with(|s| {
+        allowed(s, "cmdb.read")?;
+        Ok(s.related.iter().filter(|((m, i), _)| m == model && i == id).map(|(_, r)| r.clone()).collect())
+    })
+}
+
+pub(crate) fn jobs_run(request: &Request) -> Result<Execution> {
+    with(|s| {
+        allowed(s, "jobs.run")?;
+        if let Some(there) = request.key.as_ref().and_then(|k| s.executions.iter().find(|e| e.key.as_ref() == Some(k))) {
+            return Ok(there.execution.clone());
+        }
+        let job = s.jobs.pop_front().ok_or_else(|| {
+            Error::new(
+                422,
+                "jobs.no_targets",
+                format!("no job was expected, and {:?} was asked for; say what it does with Fake::job", request.name),
+            )
+        })?;
+        let count = |ok: bool| job.results.iter().filter(|(r, _, _)| (r.status == "succeeded") == ok).count() as u32;
+        let (succeeded, failed) = (count(true), count(false));
+        let status = match (succeeded, failed) {
+            (_, 0) => "succeeded",
+            (0, _) => "failed",
+            _ => "partial",
+        };
+        let execution = Execution {
+            id: s.id("execution"),
+            name: request.name.clone(),
+            status: status.to_owned(),
+            total: succeeded + failed,
+            pending: 0,
+            running: 0,
+            succeeded,
+            failed,
+            created_at: s.now,
+            finished_at: Some(s.now),
+        };
+        s.requests.push(request.clone());
+        s.executions.push(Executed { execution: execution.clone(), key: request.key.clone(), results: job.results });
+        Ok(execution)
+    })
+}
+
+pub(crate) fn jobs_get(id: &str) -> Result<Option<Execution>> {
+    with(|s| {
+        allowed(s, "jobs.read")?;
+        Ok(s.executions.iter().find(|e| e.execution.id == id).map(|e| e.execution.clone()))
+    })
+}
+
+fn executed<'a>(s: &'a State, id: &str) -> Result<&'a Executed> {
+    allowed(s, "jobs.read")?;
+    s.executions.iter().find(|e| e.execution.id == id).ok_or_else(|| gone("execution", id))
+}
+
+pub(crate) fn jobs_results(id: &str, cursor: Option<&str>, limit: u32) -> Result<Page<TargetResult>> {
+    with(|s| page(executed(s, id)?.results.iter().map(|(r, _, _)| r.clone()).collect(), cursor, limit.clamp(1, 500)))
+}
+
+pub(crate) fn jobs_output(id: &str, node_id: &str, stream: Stream, offset: u64, limit: u32) -> Result<Vec<u8>> {
+    with(|s| {
+        let found = executed(s, id)?.results.iter().find(|(r, _, _)| r.node_id == node_id).ok_or_else(|| gone("node", node_id))?;
+        let text = if stream == Stream::Stdout { &found.1 } else { &found.2 };
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        Ok(text.bytes().skip(from).take(limit.clamp(1, 1 << 20) as usize).collect())
+    })
+}
+
+pub(crate) fn jobs_cancel(id: &str) -> Result<()> {
+    with(|s| {
+        allowed(s, "jobs.run")?;
+        let found = s.executions.iter_mut().find(|e| e.execution.id == id).ok_or_else(|| gone("execution", id))?;
+        found.execution.status = "cancelled".into();
+        Ok(())
+    })
+}
+
+pub(crate) fn runs_start(workflow: &str, input: &Value, key: Option<&str>) -> Result<Run> {
+    with(|s| {
+        allowed(s, "workflow.run")?;
+        if let Some((_, there)) = key.and_then(|k| s.runs.iter().find(|(other, r)| other.as_deref() == Some(k) && r.workflow == workflow)) {
+            return Ok(there.clone());
+        }
+        let run = Run {
+            id: s.id("run"),
+            workflow: workflow.to_owned(),
+            status: "running".into(),
+            input: input.clone(),
+            output: None,
+            error: None,
+            waiting: None,
+            started_at: s.now,
+            finished_at: None,
+        };
+        s.runs.push((key.map(str::to_owned), run.clone()));
+        Ok(run)
+    })
+}
+
+pub(crate) fn runs_get(id: &str) -> Result<Option<Run>> {
+    with(|s| Ok(s.runs.iter().find(|(_, r)| r.id == id).map(|(_, r)| r.clone())))
+}
+
+pub(crate) fn runs_cancel(id: &str) -> Result<()> {
+    with(|s| {
+        allowed(s, "workflow.run")?;
+        let now = s.now;
+        let (_, run) = s.runs.iter_mut().find(|(_, r)| r.id == id).ok_or_else(|| gone("run", id))?;
+        (run.status, run.finished_at) = ("cancelled".into(), Some(now));
+        Ok(())
+    })
+}
+
+pub(crate) fn schedules_put(schedule: &Schedule) -> Result<()> {
+    with(|s| {
+        allowed(s, "workflow.run")?;
+        s.schedules.insert(schedule.name.clone(), schedule.clone());
+        Ok(())
+    })
+}
+
+pub(crate) fn schedules_list() -> Result<Vec<Schedule>> {
+    with(|s| {
+        allowed(s, "workflow.run")?;
+        Ok(s.schedules.values().cloned().collect())
+    })
+}
+
+pub(crate) fn schedules_delete(name: &str) -> Result<()> {
+    with(|s| {
+        allowed(s, "workflow.run")?;
+        s.schedules.remove(name);
+        Ok(())
+    })
+}
+
+pub(crate) fn schedules_next_times(_cron: &str, _timezone: &str, count: u32) -> Result<Vec<String>> {
+    with(|s| {
+        allowed(s, "workflow.run")?;
+        Ok(s.next_times.iter().take(count.min(20) as usize).cloned().collect())
+    })
+}
+
+pub(crate) fn store_get(collection: &str, id: &str) -> Result<Option<Document>> {
+    with(|s| {
+        allowed(s, "store")?;
+        Ok(s.collections.get(collection).and_then(|c| c.get(id)).cloned())
+    })
+}
+
+pub(crate) fn store_apply(writes: &[Write]) -> Result<Vec<u64>> {
+    with(|s| {
+        allowed(s, "store")?;
+        if writes.len() > 500 {
+            return Err(Error::new(422, "store.too_many", format!("at most 500 records are written at once, not {}", writes.len())));
+        }
+        // All or none: a copy is changed, and kept when every write went well.
+        let mut all = s.collections.clone();
+        let mut versions = Vec::with_capacity(writes.len());
+        for w in writes {
+            if w.id.is_empty() || w.id.len() > 200 {
+                return Err(Error::new(422, "store.invalid", "a record's id has 1 to 200 bytes"));
+            }
+            let records = all.entry(w.collection.clone()).or_default();
+            let (found, created_at) = records.get(&w.id).map_or((0, s.now), |d| (d.version, d.created_at));
+            let expected = match w.expected {
+                Expected::Any => found,
+                Expected::Absent => 0,
+                Expected::Version(v) => v,
+            };
+            if expected != found {
+                let what = format!("{}/{}", w.collection, w.id);
+                return Err(Error::conflict("store.conflict", format!("{what} has version {found} by now, not {expected}")));
+            }
+            match &w.data {
+                Some(data) => {
+                    let data = Value::Object(object(data)?);
+                    let d = Document { id: w.id.clone(), version: found + 1, data, created_at, updated_at: s.now };
+                    records.insert(w.id.clone(), d);
+                    versions.push(found + 1);
+                }
+                None => {
+                    records.remove(&w.id);
+                    versions.push(0);
+                }
+            }
+        }
+        s.collections = all;
+        Ok(versions)
+    })
+}
+
+fn matching(s: &State, collection: &str, filter: &str) -> Result<Vec<Document>> {
+    allowed(s, "store")?;
+    let filter = Filter::parse(filter)?;
+    let records = s.collections.get(collection).into_iter().flat_map(|c| c.values());
+    Ok(records.filter(|d| d.data.as_object().is_some_and(|o| filter.matches(o))).cloned().collect())
+}
+
+pub(crate) fn store_query(q: &RawQuery) -> Result<Page<Document>> {
+    with(|s| {
+        let mut found = matching(s, &q.collection, &q.filter)?;
+        sort_by(&mut found, &q.sort, |d, f| d.data.get(f).cloned().unwrap_or_default());
+        page(found, q.cursor.as_deref(), q.limit)
+    })
+}
+
+pub(crate) fn store_count(collection: &str, filter: &str) -> Result<u64> {
+    with(|s| Ok(matching(s, collection, filter)?.len() as u64))
+}
+
+pub(crate) fn publish(kind: &str, subject: &str, data: &Value) -> Result<()> {
+    with(|s| {
+        allowed(s, "events.publish")?;
+        if kind.is_empty() || kind.starts_with("plenum.") {
+            return Err(Error::new(
+                422,
+                "plugin.invalid",
+                format!("{kind:?} cannot be the type of a plugin's event: plenum. is the platform's own"),
+            ));
+        }
+        let (id, time) = (s.id("event"), s.now.to_string());
+        s.events.push(Event { id, kind: kind.into(), source: "/plugins/fake".into(), subject: subject.into(), time, data: data.clone() });
+        Ok(())
+    })
+}
+
+pub(crate) fn log(level: Level, message: &str, fields: &Value) {
+    with(|s| s.log.push(Line { level, message: message.to_owned(), fields: fields.clone() }));
+}
+
+pub(crate) fn call() -> Call {
+    with(|s| Call {
+        id: "call-1".into(),
+        plugin: "fake".into(),
+        version: "0.0.0".into(),
+        user: s.user.clone(),
+        idempotency_key: s.key.clone(),
+    })
+}
+
+pub(crate) fn settings() -> Value {
+    with(|s| s.settings.clone())
+}
+
+pub(crate) fn now() -> Timestamp {
+    with(|s| s.now)
+}
+
+/// Not random at all, but never twice the same: tests are to be repeatable.
+pub(crate) fn random(count: usize) -> Vec<u8> {
+    with(|s| {
+        s.ids += 1;
+        let mut bytes = s.ids.to_be_bytes().to_vec();
+        bytes.resize(count.max(8), 0);
+        bytes.rotate_right(count.saturating_sub(8));
+        bytes.truncate(count);
+        bytes
+    })
+}
