@@ -7,6 +7,7 @@
 //! Text compares by code points, times as instants.
 
 mod eval;
+mod guard;
 mod parse;
 mod schema;
 mod sql;

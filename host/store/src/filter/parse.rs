@@ -7,7 +7,7 @@ use cel::parser::Parser;
 use super::schema::{SYSTEM_FIELDS, valid_name};
 use super::{
     CompareOp, Expr, Field, FieldKind, FilterError, Literal, MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_TERMS, Path, Schema, TextOp,
-    nearest,
+    guard, nearest,
 };
 
 const FUNCTIONS: &[&str] = &["has", "size", "startsWith", "endsWith", "contains", "exists", "all", "timestamp"];
@@ -16,36 +16,13 @@ pub(super) fn parse(source: &str, schema: &Schema) -> Result<Expr, FilterError> 
     if source.len() > MAX_FILTER_BYTES {
         return Err(error("filter.too_large", format!("a filter has at most {MAX_FILTER_BYTES} bytes"), None));
     }
-    check_nesting(source)?;
+    guard::check(source)?;
     let (expr, info) = Parser::new().max_recursion_depth(96).parse_with_source_info(source).map_err(|e| syntax(source, &e))?;
     let mut cx = Context { source, info: &info, schema, variables: Vec::new(), terms: 0 };
     cx.predicate(&expr, 0)
 }
 
-/// Deep nesting is refused before the parser sees it: its recursion costs stack.
-fn check_nesting(source: &str) -> Result<(), FilterError> {
-    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
-    for (i, c) in source.chars().enumerate() {
-        match (quote, c) {
-            (Some(_), '\\') if !escaped => {
-                escaped = true;
-                continue;
-            }
-            (Some(q), _) if c == q && !escaped => quote = None,
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        escaped = false;
-        if depth > MAX_FILTER_DEPTH {
-            return Err(error("filter.too_large", format!("a filter nests at most {MAX_FILTER_DEPTH} deep"), Some(i)));
-        }
-    }
-    Ok(())
-}
-
-fn error(code: &'static str, message: String, position: Option<usize>) -> FilterError {
+pub(super) fn error(code: &'static str, message: String, position: Option<usize>) -> FilterError {
     FilterError { code, message, position, hint: None }
 }
 
