@@ -126,6 +126,9 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
     let mut trusted_keys = file.plugins.trusted_keys;
     for text in &flags.trusted_keys {
         let (name, key) = text.split_once('=').ok_or_else(|| anyhow::anyhow!("--trusted-key {text:?} is not NAME=KEY or NAME=FILE"))?;
+        if key.contains('/') && !Path::new(key).is_file() && key.len() != 56 {
+            anyhow::bail!("--trusted-key {name}: there is no file {key}");
+        }
         let key = if Path::new(key).is_file() { std::fs::read_to_string(key)? } else { key.to_owned() };
         let key = key.lines().map(str::trim).rfind(|l| !l.is_empty() && !l.starts_with("untrusted comment:")).unwrap_or_default();
         trusted_keys.push(TrustedKey { name: name.to_owned(), key: key.to_owned() });
