@@ -11,8 +11,7 @@ portal_tests() {
 }
 
 rust_tests() {
-  need initdb "postgresql" "the domain tests run on PostgreSQL too" 2>/dev/null || true
-  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || need_force "postgresql" "PostgreSQL"
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || need initdb postgresql "the domain tests run on PostgreSQL too"
   need chromium "chromium fonts-noto-cjk" "the end-to-end tests drive a browser"
   need redis-server redis-server "the inspection tests look at a real Redis"
   need mariadbd mariadb-server "the inspection tests look at a real MariaDB"
@@ -23,6 +22,7 @@ rust_tests() {
     say "browser tests: installing playwright-core"
     (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json) || fail "npm ci failed in tests/browser"
   fi
+  cargo build --locked --workspace --tests 2>&1 | tail -n 1
   export PLENUM_BIN=$BIN PLENUM_CATALOG=$CATALOG PLENUM_BUILD_KEY=$CACHE/keys/build.key
   if cargo nextest --version >/dev/null 2>&1; then
     say "Rust tests: cargo nextest"

@@ -27,19 +27,33 @@ async fn install(admin: &Client) {
 /// A template of two quick checks, so that the test is about the platform and not about this machine.
 const TEMPLATE: &str = r#"
 id: quick
+version: 1
 title: { en: Quick, zh: 快速 }
+description: { en: One quick check., zh: 一项快速检查。 }
 model: host
+categories:
+  - { id: health, title: { en: Health, zh: 健康 } }
 checks:
   - id: answer
+    category: health
     title: { en: Answer, zh: 回答 }
-    category: test
+    description: { en: Says a number., zh: 输出一个数字。 }
+    advice: { en: None is needed., zh: 无需处理。 }
+    timeout: 100
     command: echo 42
-    parser: { kind: number }
-    thresholds: [{ level: warning, when: "> 40" }]
+    parse: { kind: number }
+    value: { en: "{value}", zh: "{value}" }
+    thresholds:
+      - { level: warning, field: value, op: ">=", value: 40, message: { en: "it is {value}", zh: "为 {value}" } }
 "#;
 
 async fn inspect(admin: &Client, template: &str) -> (String, String) {
-    let made = admin.post(&format!("{APP}/inspections"), json!({"name": "Everything", "items": [{"template": template, "filter": "status == \"online\""}]})).await;
+    let made = admin
+        .post(
+            &format!("{APP}/inspections"),
+            json!({"name": "Everything", "items": [{"template": template, "filter": "status == \"online\""}]}),
+        )
+        .await;
     let id = made["id"].as_str().unwrap().to_owned();
     let report = admin.post(&format!("{APP}/inspections/{id}/run"), json!({})).await;
     (id, report["id"].as_str().unwrap().to_owned())
@@ -59,7 +73,9 @@ async fn main_job(postgres: bool) {
     let _agent = Agent::start(&host).await;
     let admin = host.admin().await;
     let machine = discovered(&admin).await;
-    for known in ["hostname", "machine_id", "os_name", "kernel", "arch", "cpu_count", "memory_bytes", "mounts", "interfaces", "virtualisation"] {
+    for known in
+        ["hostname", "machine_id", "os_name", "kernel", "arch", "cpu_count", "memory_bytes", "mounts", "interfaces", "virtualisation"]
+    {
         assert!(!machine["attributes"][known].is_null(), "{known}: {machine:#}");
     }
     let entry = admin.get("/api/v1/catalog/inspection-center").await;
@@ -69,7 +85,14 @@ async fn main_job(postgres: bool) {
 
     let preview = admin.post(&format!("{APP}/targets/preview"), json!({"template": "linux-baseline", "filter": "cpu_count >= 1"})).await;
     assert_eq!(preview["total"], 1, "{preview:#}");
-    let wrong = admin.refused(Method::POST, &format!("{APP}/targets/preview"), Some(json!({"template": "linux-baseline", "filter": "cpu_cuont >= 1"})), StatusCode::BAD_REQUEST).await;
+    let wrong = admin
+        .refused(
+            Method::POST,
+            &format!("{APP}/targets/preview"),
+            Some(json!({"template": "linux-baseline", "filter": "cpu_cuont >= 1"})),
+            StatusCode::BAD_REQUEST,
+        )
+        .await;
     assert!(wrong["detail"].as_str().unwrap().contains("cpu_count"), "the nearest name is offered: {wrong}");
 
     let (inspection, report) = inspect(&admin, "linux-baseline").await;
@@ -77,14 +100,18 @@ async fn main_job(postgres: bool) {
     assert_eq!(done["status"], "finished", "{done:#}");
     assert_eq!(done["totals"]["targets"]["inspected"], 1, "{done:#}");
     let counts = &done["totals"]["counts"];
-    let judged: i64 = ["fatal", "warning", "notification", "ok", "skipped", "not_applicable"].iter().map(|k| counts[k].as_i64().unwrap()).sum();
+    let judged: i64 =
+        ["fatal", "warning", "notification", "ok", "skipped", "not_applicable"].iter().map(|k| counts[k].as_i64().unwrap()).sum();
     assert!(judged >= 25 && counts["error"] == 0, "{counts}");
     assert!(done["score"].as_i64().is_some_and(|s| (0..=100).contains(&s)), "{done:#}");
 
-    for (file, kind, word) in [("export.html", "text/html", "<!doctype html>"), ("export.csv", "text/csv", "linux-baseline")] {
+    for (file, kind, word) in [("export.html", "text/html", "<!doctype html>"), ("export.csv", "text/csv", "linux baseline")] {
         let res = admin.request(Method::GET, &format!("{APP}/reports/{report}/{file}")).send().await.unwrap();
         assert!(res.headers()["content-type"].to_str().unwrap().starts_with(kind), "{file}");
-        assert!(res.headers()["content-security-policy"].to_str().unwrap().contains("sandbox"), "a plugin's answer never runs as a page of the portal");
+        assert!(
+            res.headers()["content-security-policy"].to_str().unwrap().contains("sandbox"),
+            "a plugin's answer never runs as a page of the portal"
+        );
         let text = res.text().await.unwrap();
         assert!(text.to_lowercase().contains(word), "{file}: {}", text.chars().take(300).collect::<String>());
     }
@@ -92,7 +119,10 @@ async fn main_job(postgres: bool) {
     let runs = admin.get("/api/v1/runs").await;
     let run = admin.get(&format!("/api/v1/runs/{}", runs["items"][0]["id"].as_str().unwrap())).await;
     assert_eq!(run["status"], "succeeded");
-    assert!(run["tasks"].as_array().unwrap().iter().any(|t| t["name"] == "plan" && t["status"] == "succeeded" && !t["output"].is_null()), "{run:#}");
+    assert!(
+        run["tasks"].as_array().unwrap().iter().any(|t| t["name"] == "plan" && t["status"] == "succeeded" && !t["output"].is_null()),
+        "{run:#}"
+    );
     let jobs = admin.get("/api/v1/jobs/executions").await;
     assert_eq!(jobs["items"][0]["summary"]["succeeded"], 1, "{jobs:#}");
     // Again: the second report is compared with the first.
@@ -129,7 +159,7 @@ async fn host_dies(postgres: bool) {
     let marks = host.data().join("marks");
     let slow = TEMPLATE.replace("echo 42", &format!("echo x >> {}; sleep 3; echo 42", marks.display()));
     let made = admin.post(&format!("{APP}/templates"), json!({"source": slow})).await;
-    let (_, report) = inspect(&admin, made["id"].as_str().unwrap()).await;
+    let (_, report) = inspect(&admin, made["template"]["id"].as_str().or(made["id"].as_str()).unwrap()).await;
     eventually("the script to have started", || async { marks.exists().then_some(()) }).await;
     host.kill9();
     host.restart().await;
@@ -159,9 +189,9 @@ async fn agent_killed_in_an_inspection_is_in_the_report() {
     discovered(&admin).await;
     install(&admin).await;
     let marks = host.data().join("marks");
-    let slow = TEMPLATE.replace("echo 42", &format!("echo x >> {}; sleep 600; echo 42", marks.display()));
-    let made = admin.post(&format!("{APP}/templates"), json!({"source": slow.replace("    command:", "    timeout: 900\n    command:")})).await;
-    let (_, report) = inspect(&admin, made["id"].as_str().unwrap()).await;
+    let slow = TEMPLATE.replace("echo 42", &format!("echo x >> {}; sleep 90; echo 42", marks.display()));
+    let made = admin.post(&format!("{APP}/templates"), json!({"source": slow})).await;
+    let (_, report) = inspect(&admin, made["template"]["id"].as_str().or(made["id"].as_str()).unwrap()).await;
     eventually("the script to have started", || async { marks.exists().then_some(()) }).await;
     agent.kill9();
     agent.run();
@@ -193,7 +223,11 @@ async fn viewer_looks_and_changes_nothing() {
         (Method::POST, "/api/v1/workflows/inspection-center.inspect/runs".into(), json!({"input": {}})),
         (Method::POST, "/api/v1/nodes/enrolment-tokens".into(), json!({})),
         (Method::POST, "/api/v1/cmdb/models/team/instances".into(), json!({"attributes": {"name": "x"}})),
-        (Method::POST, "/api/v1/cmdb/models".into(), json!({"name": "x", "display": "name", "attributes": [{"name": "name", "kind": "text"}]})),
+        (
+            Method::POST,
+            "/api/v1/cmdb/models".into(),
+            json!({"name": "x", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
+        ),
     ] {
         let p = vera.refused(method.clone(), &path, Some(body), StatusCode::FORBIDDEN).await;
         assert_eq!(p["code"], "access.denied", "{method} {path}: {p}");
@@ -209,7 +243,10 @@ async fn a_page_file_is_sandboxed_and_the_api_is_not_reachable_by_it() {
     let url = plugin["pages"][0]["url"].as_str().unwrap().to_owned();
     let page = Client::anonymous(&host.url).request(Method::GET, &url).send().await.unwrap();
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
-    assert!(policy.starts_with("sandbox allow-scripts") && !policy.contains("allow-same-origin") && policy.contains("default-src 'none'"), "{policy}");
+    assert!(
+        policy.starts_with("sandbox allow-scripts") && !policy.contains("allow-same-origin") && policy.contains("default-src 'none'"),
+        "{policy}"
+    );
     for bad in ["../../etc/passwd", "..%2f..%2fplugin.toml", "plugin.toml", "%2e%2e/x"] {
         let res = Client::anonymous(&host.url).request(Method::GET, &url.replace("web/index.html", bad)).send().await.unwrap();
         assert!(res.status() == StatusCode::NOT_FOUND || !res.text().await.unwrap().contains("[[permissions]]"), "{bad}");

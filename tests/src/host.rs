@@ -70,6 +70,8 @@ impl Host {
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let password = text.lines().find_map(|l| l.strip_prefix("Password")).expect("init prints the password").trim().to_owned();
         let mut host = Host { data, url: String::new(), agent_address: String::new(), password, options, child: None };
+        // Compiling a plugin takes seconds and is the same for all hosts of a build.
+        copy_all(&compiled(), &host.data.path().join("compiled"));
         host.spawn("127.0.0.1:0".into(), "127.0.0.1:0".into()).await;
         host
     }
@@ -169,8 +171,29 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.kill9();
+        copy_all(&self.data.path().join("compiled"), &compiled());
         if std::thread::panicking() {
             eprintln!("---- host log ----\n{}", self.log());
+        }
+    }
+}
+
+/// Where compiled plugins are kept between tests.
+fn compiled() -> PathBuf {
+    bin_dir().join("e2e-compiled")
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    let _ = std::fs::create_dir_all(to);
+    for f in std::fs::read_dir(from).into_iter().flatten().flatten() {
+        let target = to.join(f.file_name());
+        if target.exists() || f.path().extension().is_none_or(|e| e != "cwasm") {
+            continue;
+        }
+        // Other tests do the same now: a file is there whole or not at all.
+        let temporary = to.join(format!("{}.{}", f.file_name().to_string_lossy(), std::process::id()));
+        if std::fs::copy(f.path(), &temporary).is_ok() {
+            let _ = std::fs::rename(&temporary, &target);
         }
     }
 }

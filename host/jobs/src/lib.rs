@@ -33,9 +33,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use error::JobsError;
-pub use nodes::issue_enrolment_token;
 pub use inventory::Inventory;
 pub use model::*;
+pub use nodes::issue_enrolment_token;
 
 use ca::Ca;
 use hub::Hub;

@@ -42,7 +42,9 @@ async fn issue(db: &Db, access: &Access, ca: &Ca, who: &Principal, ttl: u32) -> 
         params![&id, hash(&secret), who.actor().to_string(), now, expires_at],
     )
     .await?;
-    access.audit(&mut tx, who, "nodes.token.create", &format!("enrolment-token/{id}"), None, Some(&json!({"expires_at": expires_at}))).await?;
+    access
+        .audit(&mut tx, who, "nodes.token.create", &format!("enrolment-token/{id}"), None, Some(&json!({"expires_at": expires_at})))
+        .await?;
     tx.commit().await?;
     let token = EnrolmentToken { secret, ca_sha256: ca.fingerprint() }.to_string();
     Ok(NewToken { id, token, expires_at })

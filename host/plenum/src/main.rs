@@ -26,6 +26,8 @@ enum Command {
         #[command(subcommand)]
         command: plugin::PluginCommand,
     },
+    /// Print the OpenAPI document of the HTTP API
+    Openapi,
     /// Set up and look after a host from its own machine
     Admin {
         #[command(subcommand)]
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Serve(flags) => runtime().and_then(|rt| rt.block_on(serve::serve(*flags))),
+        Command::Openapi => openapi(),
         Command::Plugin { command } => plugin::run(command),
         Command::Admin { command } => runtime().and_then(|rt| rt.block_on(admin::run(command))),
     };
@@ -51,4 +54,9 @@ fn main() -> ExitCode {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn openapi() -> anyhow::Result<()> {
+    println!("{}", plenum_api::openapi().to_pretty_json()?);
+    Ok(())
 }

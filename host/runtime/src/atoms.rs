@@ -25,7 +25,10 @@ const ATOMS: &[Atom] = &[
     Atom {
         name: "cmdb.query",
         title: ("Query the CMDB", "查询 CMDB"),
-        description: ("Instances of a model that match a CEL filter; answers items, next_cursor and total.", "返回模型中符合 CEL 条件的实例。"),
+        description: (
+            "Instances of a model that match a CEL filter; answers items, next_cursor and total.",
+            "返回模型中符合 CEL 条件的实例。",
+        ),
         input: || {
             json!({"type": "object", "required": ["model"], "additionalProperties": false, "properties": {
                 "model": {"type": "string"}, "filter": {"type": "string"}, "sort": {"type": "string"}, "cursor": {"type": ["string", "null"]},
@@ -41,7 +44,10 @@ const ATOMS: &[Atom] = &[
     Atom {
         name: "cmdb.create",
         title: ("Create a CMDB instance", "创建 CMDB 实例"),
-        description: ("Creates an instance from attributes. Repeated after a crash it may find the unique key taken by itself.", "根据属性创建实例。"),
+        description: (
+            "Creates an instance from attributes. Repeated after a crash it may find the unique key taken by itself.",
+            "根据属性创建实例。",
+        ),
         input: || {
             json!({"type": "object", "required": ["model", "attributes"], "additionalProperties": false,
                 "properties": {"model": {"type": "string"}, "attributes": {"type": "object"}, "why": {"type": "string"}}})
@@ -216,10 +222,20 @@ impl ActionHost for Plugins {
 
     async fn principal(&self, actor: &Actor) -> Result<Principal, ActionError> {
         let user = async |id: &str, name: &str| {
-            let found = self.services().access.user(id).await.map_err(|e| ActionError::new(e.code(), 500, "The user cannot be read", e.to_string()).retryable())?;
+            let found = self
+                .services()
+                .access
+                .user(id)
+                .await
+                .map_err(|e| ActionError::new(e.code(), 500, "The user cannot be read", e.to_string()).retryable())?;
             match found {
                 Some(u) if !u.disabled => Ok(u.principal()),
-                _ => Err(ActionError::new("access.user_gone", 403, "The user is gone", format!("{name} has no open account any more; start it again as somebody who has"))),
+                _ => Err(ActionError::new(
+                    "access.user_gone",
+                    403,
+                    "The user is gone",
+                    format!("{name} has no open account any more; start it again as somebody who has"),
+                )),
             }
         };
         match actor {
@@ -236,7 +252,12 @@ impl ActionHost for Plugins {
                 match self.loaded(id) {
                     Some(p) => Ok(p.principal(on_behalf)),
                     None => {
-                        let e = ActionError::new("plugin.not_active", 409, "The plugin is not active", format!("the plugin {id} is not active; enable it and the run goes on"));
+                        let e = ActionError::new(
+                            "plugin.not_active",
+                            409,
+                            "The plugin is not active",
+                            format!("the plugin {id} is not active; enable it and the run goes on"),
+                        );
                         Err(e.retryable())
                     }
                 }
@@ -252,7 +273,13 @@ impl ActionHost for Plugins {
         }
         let (id, action) = name.rsplit_once('.').unwrap_or((name, ""));
         let plugin: Arc<Loaded> = self.loaded(id).ok_or_else(|| {
-            ActionError::new("plugin.not_active", 409, "The plugin is not active", format!("{name}: the plugin {id} is not active; install or enable it")).retryable()
+            ActionError::new(
+                "plugin.not_active",
+                409,
+                "The plugin is not active",
+                format!("{name}: the plugin {id} is not active; install or enable it"),
+            )
+            .retryable()
         })?;
         // A plugin acts for the person behind the run, when there is one.
         let user = ctx.who.user().cloned();

@@ -116,8 +116,17 @@ impl CallState {
 
     fn close_log(&mut self) {
         if self.lost_lines > 0 {
-            let message = format!("{} more lines of this call were not kept: a call logs at most {MAX_LINES} lines and {MAX_LOG_BYTES} bytes", self.lost_lines);
-            self.lines.push(Line { at: plenum_store::now_ms(), level: Level::Warn, call: self.info.id.clone(), message, fields: serde_json::Value::Null });
+            let message = format!(
+                "{} more lines of this call were not kept: a call logs at most {MAX_LINES} lines and {MAX_LOG_BYTES} bytes",
+                self.lost_lines
+            );
+            self.lines.push(Line {
+                at: plenum_store::now_ms(),
+                level: Level::Warn,
+                call: self.info.id.clone(),
+                message,
+                fields: serde_json::Value::Null,
+            });
         }
     }
 }
@@ -279,7 +288,9 @@ impl Stats {
     pub fn summary(&self) -> StatsSummary {
         let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         recent.sort_unstable();
-        let at = |q: f64| recent.get(((recent.len() as f64 * q) as usize).min(recent.len().saturating_sub(1))).map_or(0.0, |us| f64::from(*us) / 1000.0);
+        let at = |q: f64| {
+            recent.get(((recent.len() as f64 * q) as usize).min(recent.len().saturating_sub(1))).map_or(0.0, |us| f64::from(*us) / 1000.0)
+        };
         StatsSummary {
             calls: self.calls.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),

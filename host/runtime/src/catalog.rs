@@ -89,14 +89,31 @@ impl Catalog {
             Ok(p) => {
                 let problem = p.manifest.require_api().err().map(|e| e.to_string());
                 let icon = p.manifest.icon.as_ref().and_then(|i| p.files.get(i).map(|b| (i.clone(), b.clone())));
-                CatalogEntry { signature: p.verify(&self.keys).unwrap_or(SignatureState { state: Trust::UnknownPublisher, key_id: None, publisher: None }), digest: p.manifest_digest.clone(), size: p.size, manifest: Some(p.manifest), file, problem, icon, path: path.to_owned() }
+                CatalogEntry {
+                    signature: p.verify(&self.keys).unwrap_or(SignatureState {
+                        state: Trust::UnknownPublisher,
+                        key_id: None,
+                        publisher: None,
+                    }),
+                    digest: p.manifest_digest.clone(),
+                    size: p.size,
+                    manifest: Some(p.manifest),
+                    file,
+                    problem,
+                    icon,
+                    path: path.to_owned(),
+                }
             }
             Err(e) => CatalogEntry {
                 manifest: None,
                 file,
                 digest: String::new(),
                 size: meta.len(),
-                signature: SignatureState { state: if matches!(e, PackageError::Digest(_)) { Trust::Modified } else { Trust::Unsigned }, key_id: None, publisher: None },
+                signature: SignatureState {
+                    state: if matches!(e, PackageError::Digest(_)) { Trust::Modified } else { Trust::Unsigned },
+                    key_id: None,
+                    publisher: None,
+                },
                 problem: Some(e.to_string()),
                 icon: None,
                 path: path.to_owned(),

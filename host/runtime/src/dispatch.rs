@@ -16,7 +16,13 @@ const TRIES: u32 = 5;
 
 fn schema() -> Schema {
     let text = |n: &str| Field::new(n, FieldKind::Text);
-    Schema::new(vec![text("type"), text("source"), text("subject"), Field::new("time", FieldKind::Timestamp), Field::new("data", FieldKind::Json)])
+    Schema::new(vec![
+        text("type"),
+        text("source"),
+        text("subject"),
+        Field::new("time", FieldKind::Timestamp),
+        Field::new("data", FieldKind::Json),
+    ])
 }
 
 fn wants(plugin: &Loaded, kind: &str, event: &Json) -> bool {
@@ -79,8 +85,17 @@ impl Plugins {
             match plugin.event(self.services(), event).await {
                 Ok(()) => return,
                 Err(e) if attempt == TRIES => {
-                    let message = format!("the event {} was given up after {TRIES} tries: {e}", event.get("id").and_then(Json::as_str).unwrap_or_default());
-                    let line = Line { at: plenum_store::now_ms(), level: Level::Error, call: String::new(), message, fields: json!({"type": event.get("type")}) };
+                    let message = format!(
+                        "the event {} was given up after {TRIES} tries: {e}",
+                        event.get("id").and_then(Json::as_str).unwrap_or_default()
+                    );
+                    let line = Line {
+                        at: plenum_store::now_ms(),
+                        level: Level::Error,
+                        call: String::new(),
+                        message,
+                        fields: json!({"type": event.get("type")}),
+                    };
                     self.services().logs.append(&plugin.id, vec![line]);
                 }
                 Err(_) => {

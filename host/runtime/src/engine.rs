@@ -88,7 +88,8 @@ impl CompileCache {
         {
             return Ok((c, true));
         }
-        let code = engine.precompile_component(wasm).map_err(|e| RuntimeError::Component(format!("the component does not compile: {e:#}")))?;
+        let code =
+            engine.precompile_component(wasm).map_err(|e| RuntimeError::Component(format!("the component does not compile: {e:#}")))?;
         let temporary = path.with_extension(format!("new{}", std::process::id()));
         let written = std::fs::write(&temporary, &code).and_then(|()| std::fs::rename(&temporary, &path));
         if let Err(e) = written {

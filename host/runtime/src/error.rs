@@ -46,7 +46,9 @@ pub enum RuntimeError {
         plugin: String,
     },
     /// The plugin used up its CPU time.
-    #[error("the plugin {plugin} computed longer than the {limit_ms} ms that a call may (call {call}); its author can ask for more under [limits] cpu_ms, or do the work in a workflow")]
+    #[error(
+        "the plugin {plugin} computed longer than the {limit_ms} ms that a call may (call {call}); its author can ask for more under [limits] cpu_ms, or do the work in a workflow"
+    )]
     CpuBudget {
         /// The plugin.
         plugin: String,
@@ -56,7 +58,9 @@ pub enum RuntimeError {
         limit_ms: u64,
     },
     /// The plugin took too long by the clock.
-    #[error("the plugin {plugin} did not answer within {limit_ms} ms (call {call}); its author can ask for more under [limits] wall_ms, or do the work in a workflow")]
+    #[error(
+        "the plugin {plugin} did not answer within {limit_ms} ms (call {call}); its author can ask for more under [limits] wall_ms, or do the work in a workflow"
+    )]
     WallTime {
         /// The plugin.
         plugin: String,
@@ -66,7 +70,9 @@ pub enum RuntimeError {
         limit_ms: u64,
     },
     /// The plugin wanted more memory than it may have.
-    #[error("the plugin {plugin} needed more than the {limit_mb} MiB that a call may have (call {call}); its author can ask for more under [limits] memory_mb, or work in smaller pages")]
+    #[error(
+        "the plugin {plugin} needed more than the {limit_mb} MiB that a call may have (call {call}); its author can ask for more under [limits] memory_mb, or work in smaller pages"
+    )]
     Memory {
         /// The plugin.
         plugin: String,
@@ -139,7 +145,12 @@ impl RuntimeError {
         match self {
             RuntimeError::Access(AccessError::Denied(_)) => 403,
             RuntimeError::NotFound(_) => 404,
-            RuntimeError::Invalid(_) | RuntimeError::Input(_) | RuntimeError::Package(_) | RuntimeError::Archive(_) | RuntimeError::Component(_) | RuntimeError::Ungranted(_) => 422,
+            RuntimeError::Invalid(_)
+            | RuntimeError::Input(_)
+            | RuntimeError::Package(_)
+            | RuntimeError::Archive(_)
+            | RuntimeError::Component(_)
+            | RuntimeError::Ungranted(_) => 422,
             RuntimeError::State(_) => 409,
             RuntimeError::Signature(_) => 403,
             RuntimeError::Busy { .. } => 429,

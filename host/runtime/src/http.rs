@@ -17,7 +17,19 @@ use crate::plugin::Loaded;
 use crate::{RuntimeError, Services};
 
 /// Headers that end at the host.
-const STRIPPED: &[&str] = &["cookie", "authorization", "proxy-authorization", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "host"];
+const STRIPPED: &[&str] = &[
+    "cookie",
+    "authorization",
+    "proxy-authorization",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "host",
+];
 
 /// Headers of the answer that are the host's own business.
 const STRIPPED_BACK: &[&str] = &[
@@ -58,7 +70,12 @@ fn forwarded(from: &HeaderMap, user: Option<&UserPrincipal>) -> HeaderMap {
 
 impl Loaded {
     /// Answers a request; its URI is the path within the plugin. The answer's body streams while the instance still runs.
-    pub async fn http(self: &Arc<Self>, services: &Arc<Services>, request: Request<Bytes>, user: Option<UserPrincipal>) -> Result<Response<HyperOutgoingBody>, RuntimeError> {
+    pub async fn http(
+        self: &Arc<Self>,
+        services: &Arc<Services>,
+        request: Request<Bytes>,
+        user: Option<UserPrincipal>,
+    ) -> Result<Response<HyperOutgoingBody>, RuntimeError> {
         let code = self.code.as_ref().filter(|c| c.exports.http);
         let Some(code) = code else {
             return Err(RuntimeError::NotFound(format!("the plugin {} answers no HTTP requests", self.id)));
@@ -98,10 +115,18 @@ impl Loaded {
         });
         match receiver.await {
             Ok(Ok(response)) => Ok(cleaned(response)),
-            Ok(Err(code)) => Err(RuntimeError::Plugin { code: "plugin.http".into(), status: 502, message: format!("the plugin {} failed to answer: {code:?}", self.id) }),
+            Ok(Err(code)) => Err(RuntimeError::Plugin {
+                code: "plugin.http".into(),
+                status: 502,
+                message: format!("the plugin {} failed to answer: {code:?}", self.id),
+            }),
             Err(_) => match task.await {
                 Ok(Err(e)) => Err(e),
-                _ => Err(RuntimeError::Plugin { code: "plugin.no_answer".into(), status: 502, message: format!("the plugin {} ended without an answer", self.id) }),
+                _ => Err(RuntimeError::Plugin {
+                    code: "plugin.no_answer".into(),
+                    status: 502,
+                    message: format!("the plugin {} ended without an answer", self.id),
+                }),
             },
         }
     }

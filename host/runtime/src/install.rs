@@ -30,13 +30,21 @@ impl Plugins {
     }
 
     /// Installs a package of the catalog, granting `permissions` (names from its manifest), or upgrades to it.
-    pub async fn install(&self, who: &Principal, id: &str, version: Option<&str>, permissions: &[String]) -> Result<Installed, RuntimeError> {
+    pub async fn install(
+        &self,
+        who: &Principal,
+        id: &str,
+        version: Option<&str>,
+        permissions: &[String],
+    ) -> Result<Installed, RuntimeError> {
         self.services().access.require(who, Permission::PluginsManage, &[]).await?;
         let entries = self.catalog(who).await?;
         let entry = entries
             .into_iter()
             .find(|e| e.manifest.as_ref().is_some_and(|m| m.id == id && version.is_none_or(|v| m.version.to_string() == v)))
-            .ok_or_else(|| RuntimeError::NotFound(format!("the catalog has no package {id}{}", version.map(|v| format!(" {v}")).unwrap_or_default())))?;
+            .ok_or_else(|| {
+                RuntimeError::NotFound(format!("the catalog has no package {id}{}", version.map(|v| format!(" {v}")).unwrap_or_default()))
+            })?;
         if let Some(problem) = &entry.problem {
             return Err(RuntimeError::Package(format!("{id} cannot be installed: {problem}")));
         }
@@ -60,7 +68,9 @@ impl Plugins {
             let loaded = this.prepare(package, grant, settings)?;
             let target = this.package_path(&digest);
             let temporary = target.with_extension("new");
-            std::fs::write(&temporary, &bytes).and_then(|()| std::fs::rename(&temporary, &target)).map_err(|e| RuntimeError::Internal(format!("{}: {e}", target.display())))?;
+            std::fs::write(&temporary, &bytes)
+                .and_then(|()| std::fs::rename(&temporary, &target))
+                .map_err(|e| RuntimeError::Internal(format!("{}: {e}", target.display())))?;
             Ok::<_, RuntimeError>((Arc::new(loaded), signature))
         };
         let (loaded, signature) = tokio::task::spawn_blocking(blocking).await.map_err(|e| RuntimeError::Internal(e.to_string()))??;
@@ -76,7 +86,13 @@ impl Plugins {
         .await?;
         for c in &loaded.manifest.collections {
             let fields = c.fields.iter().map(|(n, k)| field(n, k)).collect::<Result<Vec<_>, _>>()?;
-            let spec = CollectionSpec { name: collection(id, &c.name), schema: Schema::new(fields), indexed: c.indexed.clone(), unique: c.unique.clone(), history: false };
+            let spec = CollectionSpec {
+                name: collection(id, &c.name),
+                schema: Schema::new(fields),
+                indexed: c.indexed.clone(),
+                unique: c.unique.clone(),
+                history: false,
+            };
             self.services().docs.define(&mut tx, &spec).await?;
         }
         let before = stored.as_ref().map(|s| json!({"version": s.version, "granted": s.granted}));
@@ -106,7 +122,8 @@ impl Plugins {
             None => None,
         };
         let stats = self.stats_of(&package.manifest.id);
-        let parts = Parts { digest: package.manifest_digest, grant, settings, files: package.files, component, stats, manifest: package.manifest };
+        let parts =
+            Parts { digest: package.manifest_digest, grant, settings, files: package.files, component, stats, manifest: package.manifest };
         Loaded::new(&self.inner.engine, parts)
     }
 
@@ -131,7 +148,10 @@ impl Plugins {
         let workflows = self.services().workflows()?;
         let id = &loaded.id;
         for w in &loaded.manifest.workflows {
-            let bytes = loaded.files.get(&w.path).ok_or_else(|| RuntimeError::Package(format!("the workflow {} is not in the package: {}", w.name, w.path)))?;
+            let bytes = loaded
+                .files
+                .get(&w.path)
+                .ok_or_else(|| RuntimeError::Package(format!("the workflow {} is not in the package: {}", w.name, w.path)))?;
             let source = std::str::from_utf8(bytes).map_err(|_| RuntimeError::Package(format!("{} is not UTF-8", w.path)))?;
             workflows.save_definition(who, &format!("{id}.{}", w.name), source, Some(id)).await?;
         }
@@ -141,7 +161,15 @@ impl Plugins {
                 None => format!("{id}.@schedule"),
             });
             let input = if s.action.is_some() { s.input.clone() } else { json!({"id": s.id}) };
-            let spec = ScheduleSpec { name: format!("{id}/{}", s.id), cron: s.cron.clone(), timezone: s.timezone.clone(), target, input, enabled: true, owner_plugin: Some(id.clone()) };
+            let spec = ScheduleSpec {
+                name: format!("{id}/{}", s.id),
+                cron: s.cron.clone(),
+                timezone: s.timezone.clone(),
+                target,
+                input,
+                enabled: true,
+                owner_plugin: Some(id.clone()),
+            };
             workflows.put_schedule(&loaded.principal(None), spec).await?;
         }
         Ok(())
@@ -272,7 +300,11 @@ impl Plugins {
         let Json::Object(change) = change else { return Err(RuntimeError::Invalid("settings are a JSON object".into())) };
         let mut values = stored.settings.as_object().cloned().unwrap_or_default();
         for (name, value) in change {
-            let spec = manifest.settings.iter().find(|s| s.name == name).ok_or_else(|| RuntimeError::Invalid(format!("the plugin {id} has no setting {name}")))?;
+            let spec = manifest
+                .settings
+                .iter()
+                .find(|s| s.name == name)
+                .ok_or_else(|| RuntimeError::Invalid(format!("the plugin {id} has no setting {name}")))?;
             if value.is_null() {
                 values.remove(&name);
                 continue;
@@ -303,7 +335,15 @@ impl Plugins {
         }
     }
 
-    async fn tell(&self, tx: &mut Tx, who: &Principal, what: &str, id: &str, before: Option<&Json>, after: Option<&Json>) -> Result<(), RuntimeError> {
+    async fn tell(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        what: &str,
+        id: &str,
+        before: Option<&Json>,
+        after: Option<&Json>,
+    ) -> Result<(), RuntimeError> {
         let target = format!("plugin/{id}");
         self.services().access.audit(tx, who, &format!("plugin.{what}"), &target, before, after).await?;
         let data = json!({"plugin": id, "by": who.actor().to_string()});
@@ -316,7 +356,10 @@ impl Plugins {
 fn granted(m: &Manifest, names: &[String]) -> Result<Grant, RuntimeError> {
     for n in names {
         if !m.permissions.iter().any(|p| p.name == *n) {
-            return Err(RuntimeError::Invalid(format!("{} does not ask for the permission {n}; only what it asks for can be granted", m.id)));
+            return Err(RuntimeError::Invalid(format!(
+                "{} does not ask for the permission {n}; only what it asks for can be granted",
+                m.id
+            )));
         }
     }
     let mut permissions: BTreeMap<String, Scope> = BTreeMap::new();

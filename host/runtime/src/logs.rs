@@ -99,7 +99,13 @@ impl Logs {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = kept.entry(plugin.to_owned()).or_insert_with(|| self.read(plugin));
         let wanted = search.to_lowercase();
-        let fits = |l: &&Line| l.level >= level && (wanted.is_empty() || l.call == search || l.message.to_lowercase().contains(&wanted) || l.fields.to_string().to_lowercase().contains(&wanted));
+        let fits = |l: &&Line| {
+            l.level >= level
+                && (wanted.is_empty()
+                    || l.call == search
+                    || l.message.to_lowercase().contains(&wanted)
+                    || l.fields.to_string().to_lowercase().contains(&wanted))
+        };
         ring.iter().rev().filter(fits).take(limit.min(KEPT)).cloned().collect()
     }
 

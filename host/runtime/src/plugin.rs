@@ -36,7 +36,11 @@ pub fn field(name: &str, kind: &str) -> Result<Field, RuntimeError> {
         "timestamp" | "datetime" => FieldKind::Timestamp,
         "strings" => FieldKind::List(Box::new(FieldKind::Text)),
         "json" => FieldKind::Json,
-        other => return Err(RuntimeError::Package(format!("the field {name} has the kind {other:?}; use string, int, number, bool, timestamp, strings or json"))),
+        other => {
+            return Err(RuntimeError::Package(format!(
+                "the field {name} has the kind {other:?}; use string, int, number, bool, timestamp, strings or json"
+            )));
+        }
     };
     Ok(Field { name: name.to_owned(), kind })
 }
@@ -146,7 +150,9 @@ pub fn ungranted(engine: &Engine, component: &Component, grant: &Grant) -> Vec<S
         }
         match INTERFACES.iter().find(|i| name.starts_with(i.import)) {
             Some(i) if i.needs.is_empty() || i.needs.iter().any(|p| grant.permissions.contains_key(p.name())) => {}
-            Some(i) => out.push(format!("{name}: ask for the permission {}", i.needs.iter().map(|p| p.name()).collect::<Vec<_>>().join(" or "))),
+            Some(i) => {
+                out.push(format!("{name}: ask for the permission {}", i.needs.iter().map(|p| p.name()).collect::<Vec<_>>().join(" or ")))
+            }
             None => out.push(format!("{name}: this host offers no such interface")),
         }
     }
@@ -187,7 +193,9 @@ impl Loaded {
                         (i.link)(&mut linker).map_err(link)?;
                     }
                 }
-                let pre = linker.instantiate_pre(component).map_err(|e| RuntimeError::Component(format!("the component does not fit this host: {e:#}")))?;
+                let pre = linker
+                    .instantiate_pre(component)
+                    .map_err(|e| RuntimeError::Component(format!("the component does not fit this host: {e:#}")))?;
                 Some(Code { pre, exports: Exports::of(component) })
             }
         };
@@ -235,15 +243,31 @@ impl Loaded {
     }
 
     /// Carries out an action of the manifest.
-    pub async fn action(self: &Arc<Self>, services: &Arc<Services>, name: &str, input: &Json, user: Option<UserPrincipal>, key: Option<String>) -> Result<Json, RuntimeError> {
-        let schemas = self.schemas.get(name).ok_or_else(|| RuntimeError::NotFound(format!("the plugin {} has no action {name}", self.id)))?;
-        check(schemas.input.as_ref().map(|s| &s.0), input).map_err(|e| RuntimeError::Input(format!("the input of {}.{name}: {e}", self.id)))?;
+    pub async fn action(
+        self: &Arc<Self>,
+        services: &Arc<Services>,
+        name: &str,
+        input: &Json,
+        user: Option<UserPrincipal>,
+        key: Option<String>,
+    ) -> Result<Json, RuntimeError> {
+        let schemas =
+            self.schemas.get(name).ok_or_else(|| RuntimeError::NotFound(format!("the plugin {} has no action {name}", self.id)))?;
+        check(schemas.input.as_ref().map(|s| &s.0), input)
+            .map_err(|e| RuntimeError::Input(format!("the input of {}.{name}: {e}", self.id)))?;
         let index = self.export(|e| e.actions.as_ref(), "plenum:plugin/actions")?;
         let text = input.to_string();
         let out: String = self.call(services, &index, self.info(format!("action {name}"), user, key), (name.to_owned(), text)).await?;
-        let out: Json = serde_json::from_str(&out).map_err(|e| RuntimeError::Plugin { code: "plugin.output".into(), status: 502, message: format!("the output of {}.{name} is not JSON: {e}", self.id) })?;
-        check(schemas.output.as_ref().map(|s| &s.0), &out)
-            .map_err(|e| RuntimeError::Plugin { code: "plugin.output".into(), status: 502, message: format!("the output of {}.{name} does not fit its own schema: {e}", self.id) })?;
+        let out: Json = serde_json::from_str(&out).map_err(|e| RuntimeError::Plugin {
+            code: "plugin.output".into(),
+            status: 502,
+            message: format!("the output of {}.{name} is not JSON: {e}", self.id),
+        })?;
+        check(schemas.output.as_ref().map(|s| &s.0), &out).map_err(|e| RuntimeError::Plugin {
+            code: "plugin.output".into(),
+            status: 502,
+            message: format!("the output of {}.{name} does not fit its own schema: {e}", self.id),
+        })?;
         Ok(out)
     }
 
@@ -262,19 +286,36 @@ impl Loaded {
     }
 
     /// Tells the plugin that it was installed or is about to go, when it wants to know.
-    pub async fn lifecycle(self: &Arc<Self>, services: &Arc<Services>, install: bool, user: Option<UserPrincipal>) -> Result<(), RuntimeError> {
+    pub async fn lifecycle(
+        self: &Arc<Self>,
+        services: &Arc<Services>,
+        install: bool,
+        user: Option<UserPrincipal>,
+    ) -> Result<(), RuntimeError> {
         let index = self.code.as_ref().and_then(|c| if install { c.exports.install } else { c.exports.uninstall });
         match index {
-            Some(index) => self.call(services, &index, self.info(if install { "install" } else { "uninstall" }.into(), user, None), ()).await,
+            Some(index) => {
+                self.call(services, &index, self.info(if install { "install" } else { "uninstall" }.into(), user, None), ()).await
+            }
             None => Ok(()),
         }
     }
 
     fn export(&self, f: impl Fn(&Exports) -> Option<&ComponentExportIndex>, interface: &str) -> Result<ComponentExportIndex, RuntimeError> {
-        self.code.as_ref().and_then(|c| f(&c.exports)).copied().ok_or_else(|| RuntimeError::NotFound(format!("the component of {} does not export {interface}", self.id)))
+        self.code
+            .as_ref()
+            .and_then(|c| f(&c.exports))
+            .copied()
+            .ok_or_else(|| RuntimeError::NotFound(format!("the component of {} does not export {interface}", self.id)))
     }
 
-    async fn call<P, R>(self: &Arc<Self>, services: &Arc<Services>, function: &ComponentExportIndex, info: CallInfo, params: P) -> Result<R, RuntimeError>
+    async fn call<P, R>(
+        self: &Arc<Self>,
+        services: &Arc<Services>,
+        function: &ComponentExportIndex,
+        info: CallInfo,
+        params: P,
+    ) -> Result<R, RuntimeError>
     where
         P: wasmtime::component::ComponentNamedList + wasmtime::component::Lower + Send + Sync + 'static,
         R: wasmtime::component::Lift + wasmtime::component::ComponentType + Send + Sync + 'static,
@@ -311,7 +352,11 @@ impl Loaded {
         } else {
             RuntimeError::Trap { plugin: self.id.clone(), call }
         };
-        s.log(Level::Error, format!("{what}: {error}"), serde_json::json!({"trap": format!("{trap:?}").chars().take(6_000).collect::<String>()}));
+        s.log(
+            Level::Error,
+            format!("{what}: {error}"),
+            serde_json::json!({"trap": format!("{trap:?}").chars().take(6_000).collect::<String>()}),
+        );
         error
     }
 

@@ -132,14 +132,34 @@ fn read(r: &Row) -> Result<Stored, StoreError> {
 impl Plugins {
     /// Builds the engine. [`Plugins::start`] loads what is installed.
     #[allow(clippy::too_many_arguments)]
-    pub fn new(config: RuntimeConfig, db: Db, docs: Documents, access: Access, events: Events, cmdb: Cmdb, jobs: Jobs, shutdown: CancellationToken) -> Result<Plugins, RuntimeError> {
+    pub fn new(
+        config: RuntimeConfig,
+        db: Db,
+        docs: Documents,
+        access: Access,
+        events: Events,
+        cmdb: Cmdb,
+        jobs: Jobs,
+        shutdown: CancellationToken,
+    ) -> Result<Plugins, RuntimeError> {
         let internal = |e: std::io::Error| RuntimeError::Internal(format!("{}: {e}", config.data.display()));
         std::fs::create_dir_all(config.data.join("plugins")).map_err(internal)?;
         for k in &config.trusted_keys {
             public_key(k)?;
         }
         let logs = Logs::new(config.data.join("plugin-logs")).map_err(internal)?;
-        let services = Services { db, docs, access, events, cmdb, jobs, logs, quota: Quota::default(), tasks: TaskTracker::new(), workflows: OnceLock::new() };
+        let services = Services {
+            db,
+            docs,
+            access,
+            events,
+            cmdb,
+            jobs,
+            logs,
+            quota: Quota::default(),
+            tasks: TaskTracker::new(),
+            workflows: OnceLock::new(),
+        };
         let inner = Inner {
             services: Arc::new(services),
             engine: engine()?,
@@ -217,7 +237,10 @@ impl Plugins {
         }
         match self.inner.pending.read().unwrap_or_else(PoisonError::into_inner).get(id) {
             Some((Status::Compiling, _)) => Err(RuntimeError::State(format!("the plugin {id} is being compiled; try again in a moment"))),
-            Some((_, reason)) => Err(RuntimeError::State(format!("the plugin {id} could not be loaded: {}", reason.as_deref().unwrap_or("see the host's log")))),
+            Some((_, reason)) => Err(RuntimeError::State(format!(
+                "the plugin {id} could not be loaded: {}",
+                reason.as_deref().unwrap_or("see the host's log")
+            ))),
             None => Err(RuntimeError::NotFound(format!("there is no active plugin {id}; an administrator can install or enable it"))),
         }
     }
@@ -277,7 +300,10 @@ impl Plugins {
     /// has no session to show.
     pub fn file(&self, id: &str, digest: &str, path: &str) -> Result<Bytes, RuntimeError> {
         let missing = || RuntimeError::NotFound(format!("the plugin {id} has no file {path}"));
-        let p = self.loaded(id).filter(|p| p.digest.strip_prefix("sha256:").is_some_and(|d| digest.len() >= 12 && d.starts_with(digest))).ok_or_else(missing)?;
+        let p = self
+            .loaded(id)
+            .filter(|p| p.digest.strip_prefix("sha256:").is_some_and(|d| digest.len() >= 12 && d.starts_with(digest)))
+            .ok_or_else(missing)?;
         p.files.get(path).cloned().ok_or_else(missing)
     }
 
@@ -289,7 +315,12 @@ impl Plugins {
     }
 
     /// Hands an HTTP request to a plugin; the URI is the path within it. Reading needs `plugins.view`, changing `plugins.use`.
-    pub async fn handle_http(&self, who: &Principal, id: &str, request: ::http::Request<Bytes>) -> Result<::http::Response<HyperOutgoingBody>, RuntimeError> {
+    pub async fn handle_http(
+        &self,
+        who: &Principal,
+        id: &str,
+        request: ::http::Request<Bytes>,
+    ) -> Result<::http::Response<HyperOutgoingBody>, RuntimeError> {
         let reads = matches!(*request.method(), ::http::Method::GET | ::http::Method::HEAD | ::http::Method::OPTIONS);
         self.require(who, if reads { Permission::PluginsView } else { Permission::PluginsUse }).await?;
         let plugin = self.callable(id)?;
@@ -297,7 +328,14 @@ impl Plugins {
     }
 
     /// Calls an action of a plugin.
-    pub async fn call_action(&self, who: &Principal, id: &str, action: &str, input: &Json, key: Option<String>) -> Result<Json, RuntimeError> {
+    pub async fn call_action(
+        &self,
+        who: &Principal,
+        id: &str,
+        action: &str,
+        input: &Json,
+        key: Option<String>,
+    ) -> Result<Json, RuntimeError> {
         // A plugin calls its own actions through its workflows; another's would need a permission of its own.
         match who {
             Principal::Plugin(p) if p.id == id => {}

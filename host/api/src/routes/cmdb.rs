@@ -40,7 +40,9 @@ impl From<CmdbError> for ApiError {
         match e {
             CmdbError::Access(a) => a.into(),
             CmdbError::NoModel { .. } | CmdbError::NotFound(_) => ApiError::not_found(code, detail),
-            CmdbError::InvalidModel { pointer, .. } => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, "The model is not valid", detail).at(pointer),
+            CmdbError::InvalidModel { pointer, .. } => {
+                ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, "The model is not valid", detail).at(pointer)
+            }
             CmdbError::InvalidInstance { pointer, .. } => {
                 ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, "A value is not valid", detail).at(format!("/attributes{pointer}"))
             }
@@ -57,10 +59,11 @@ pub(crate) fn document_error(e: DocumentError, code: &str) -> ApiError {
         DocumentError::Filter(_) => ApiError::bad_request(code, detail).at("/filter"),
         DocumentError::Query(_) => ApiError::bad_request(code, detail),
         DocumentError::NoCollection(_) => ApiError::not_found(code, detail),
-        DocumentError::Invalid { pointer, .. } => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, "A value is not valid", detail).at(pointer),
-        DocumentError::Duplicate { fields } => {
-            ApiError::new(StatusCode::CONFLICT, code, "Already there", detail).at(fields.first().map(|f| format!("/attributes/{f}")).unwrap_or_default())
+        DocumentError::Invalid { pointer, .. } => {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, "A value is not valid", detail).at(pointer)
         }
+        DocumentError::Duplicate { fields } => ApiError::new(StatusCode::CONFLICT, code, "Already there", detail)
+            .at(fields.first().map(|f| format!("/attributes/{f}")).unwrap_or_default()),
         DocumentError::Store(StoreError::Conflict { .. }) => ApiError::new(StatusCode::CONFLICT, code, "Changed by somebody else", detail),
         DocumentError::Store(s) => s.into(),
     }
@@ -272,7 +275,11 @@ async fn list_models(State(app): State<App>, Caller(who): Caller) -> ApiResult<J
 
 /// Create a model.
 #[utoipa::path(post, path = "/cmdb/models", tag = "cmdb", request_body = Object, responses((status = 201, body = ModelJson), (status = 422, body = Problem)))]
-async fn create_model(State(app): State<App>, Caller(who): Caller, JsonBody(model): JsonBody<Model>) -> ApiResult<(StatusCode, Json<ModelJson>)> {
+async fn create_model(
+    State(app): State<App>,
+    Caller(who): Caller,
+    JsonBody(model): JsonBody<Model>,
+) -> ApiResult<(StatusCode, Json<ModelJson>)> {
     let made = app.cmdb.create_model(&who, model).await?;
     Ok((StatusCode::CREATED, Json(model_json(&app, &who, made).await?)))
 }
@@ -295,7 +302,11 @@ async fn update_model(
     JsonBody(model): JsonBody<Model>,
 ) -> ApiResult<Json<ModelJson>> {
     if model.name != name {
-        return Err(ApiError::bad_request("cmdb.invalid_model", format!("the path names the model {name} and the body {}; a model keeps its name", model.name)).at("/name"));
+        return Err(ApiError::bad_request(
+            "cmdb.invalid_model",
+            format!("the path names the model {name} and the body {}; a model keeps its name", model.name),
+        )
+        .at("/name"));
     }
     let m = app.cmdb.update_model(&who, model, if_match(&headers)?).await?;
     Ok(Json(model_json(&app, &who, m).await?))
@@ -311,7 +322,12 @@ async fn delete_model(State(app): State<App>, Caller(who): Caller, Path(name): P
 /// A page of a model's records.
 #[utoipa::path(get, path = "/cmdb/models/{model}/instances", tag = "cmdb", params(("model" = String, Path), ListQuery),
     responses((status = 200, body = Page<InstanceJson>), (status = 400, body = Problem)))]
-async fn list_instances(State(app): State<App>, Caller(who): Caller, Path(model): Path<String>, Query(q): Query<ListQuery>) -> ApiResult<Json<Page<InstanceJson>>> {
+async fn list_instances(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path(model): Path<String>,
+    Query(q): Query<ListQuery>,
+) -> ApiResult<Json<Page<InstanceJson>>> {
     let sort = q.sort.as_deref().filter(|s| !s.is_empty()).map(|s| match s.strip_prefix('-') {
         Some(f) => (f.to_owned(), true),
         None => (s.to_owned(), false),
@@ -331,7 +347,12 @@ async fn list_instances(State(app): State<App>, Caller(who): Caller, Path(model)
 /// Create a record.
 #[utoipa::path(post, path = "/cmdb/models/{model}/instances", tag = "cmdb", request_body = NewInstance, params(("model" = String, Path)),
     responses((status = 201, body = InstanceJson), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn create_instance(State(app): State<App>, Caller(who): Caller, Path(model): Path<String>, JsonBody(body): JsonBody<NewInstance>) -> ApiResult<Response> {
+async fn create_instance(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path(model): Path<String>,
+    JsonBody(body): JsonBody<NewInstance>,
+) -> ApiResult<Response> {
     let made = app.cmdb.create(&who, &model, body.attributes, body.why.as_deref()).await?;
     Ok(with_etag(StatusCode::CREATED, made))
 }
@@ -370,7 +391,12 @@ fn precondition(e: CmdbError, by_header: Option<i64>) -> ApiError {
 /// Delete a record and its associations.
 #[utoipa::path(delete, path = "/cmdb/models/{model}/instances/{id}", tag = "cmdb", params(("model" = String, Path), ("id" = String, Path)),
     responses((status = 204), (status = 404, body = Problem), (status = 412, body = Problem)))]
-async fn delete_instance(State(app): State<App>, Caller(who): Caller, Path((model, id)): Path<(String, String)>, headers: HeaderMap) -> ApiResult<StatusCode> {
+async fn delete_instance(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path((model, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> ApiResult<StatusCode> {
     let by_header = if_match(&headers)?;
     app.cmdb.delete(&who, &model, &id, by_header, None).await.map_err(|e| precondition(e, by_header))?;
     Ok(StatusCode::NO_CONTENT)
@@ -403,7 +429,11 @@ fn change_json(c: Change) -> ChangeJson {
 /// What a record is linked with, both ways.
 #[utoipa::path(get, path = "/cmdb/models/{model}/instances/{id}/related", tag = "cmdb", params(("model" = String, Path), ("id" = String, Path)),
     responses((status = 200, body = Page<RelatedJson>)))]
-async fn instance_related(State(app): State<App>, Caller(who): Caller, Path((model, id)): Path<(String, String)>) -> ApiResult<Json<Page<RelatedJson>>> {
+async fn instance_related(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path((model, id)): Path<(String, String)>,
+) -> ApiResult<Json<Page<RelatedJson>>> {
     let items: Vec<_> = app.cmdb.related(&who, &model, &id).await?.into_iter().map(related_json).collect();
     let total = i64::try_from(items.len()).ok();
     Ok(Json(Page { items, next_cursor: None, total }))
@@ -418,16 +448,29 @@ fn related_json(r: Related) -> RelatedJson {
 #[utoipa::path(get, path = "/cmdb/association-kinds", tag = "cmdb", responses((status = 200, body = Page<KindJson>)))]
 async fn association_kinds(_: Caller) -> Json<Page<KindJson>> {
     let text = |(en, zh): (&str, &str)| serde_json::json!({"en": en, "zh": zh});
-    let items: Vec<_> = KINDS.iter().map(|k| KindJson { name: k.name, forward: text(k.forward), backward: text(k.backward), single: k.single }).collect();
+    let items: Vec<_> =
+        KINDS.iter().map(|k| KindJson { name: k.name, forward: text(k.forward), backward: text(k.backward), single: k.single }).collect();
     Json(Page { items, next_cursor: None, total: None })
 }
 
 /// Link two records.
 #[utoipa::path(post, path = "/cmdb/associations", tag = "cmdb", request_body = NewAssociation,
     responses((status = 201, body = AssociationJson), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn create_association(State(app): State<App>, Caller(who): Caller, JsonBody(b): JsonBody<NewAssociation>) -> ApiResult<(StatusCode, Json<AssociationJson>)> {
+async fn create_association(
+    State(app): State<App>,
+    Caller(who): Caller,
+    JsonBody(b): JsonBody<NewAssociation>,
+) -> ApiResult<(StatusCode, Json<AssociationJson>)> {
     let a: Association = app.cmdb.associate(&who, &b.kind, (&b.from.model, &b.from.id), (&b.to.model, &b.to.id)).await?;
-    Ok((StatusCode::CREATED, Json(AssociationJson { id: a.id, kind: a.kind, from: End { model: a.from.0, id: a.from.1 }, to: End { model: a.to.0, id: a.to.1 } })))
+    Ok((
+        StatusCode::CREATED,
+        Json(AssociationJson {
+            id: a.id,
+            kind: a.kind,
+            from: End { model: a.from.0, id: a.from.1 },
+            to: End { model: a.to.0, id: a.to.1 },
+        }),
+    ))
 }
 
 /// Remove a link.
@@ -442,7 +485,9 @@ async fn delete_association(State(app): State<App>, Caller(who): Caller, Path(id
 async fn check_filter(State(app): State<App>, Caller(who): Caller, JsonBody(b): JsonBody<FilterCheck>) -> ApiResult<Json<FilterAnswer>> {
     match app.cmdb.preview(&who, &b.model, &b.filter).await {
         Ok(p) => Ok(Json(FilterAnswer { ok: true, count: Some(p.count), unindexed: p.unindexed, error: None })),
-        Err(CmdbError::Document(DocumentError::Filter(e))) => Ok(Json(FilterAnswer { ok: false, count: None, unindexed: Vec::new(), error: Some(filter_problem(e)) })),
+        Err(CmdbError::Document(DocumentError::Filter(e))) => {
+            Ok(Json(FilterAnswer { ok: false, count: None, unindexed: Vec::new(), error: Some(filter_problem(e)) }))
+        }
         Err(e) => Err(e.into()),
     }
 }

@@ -52,7 +52,8 @@ async fn stream(
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>> {
     app.access.require(&who, Permission::EventsRead, &[]).await?;
-    let kinds: Vec<String> = q.types.unwrap_or_default().split(',').map(str::trim).filter(|t| !t.is_empty()).take(50).map(str::to_owned).collect();
+    let kinds: Vec<String> =
+        q.types.unwrap_or_default().split(',').map(str::trim).filter(|t| !t.is_empty()).take(50).map(str::to_owned).collect();
     let listener = app.events.listen();
     let resumed = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<i64>().ok());
     let after = match resumed {

@@ -61,7 +61,9 @@ impl From<RuntimeError> for ApiError {
                     RuntimeError::Signature(_) => "The signature does not allow it",
                     RuntimeError::Ungranted(_) => "The component imports what it was not granted",
                     RuntimeError::Busy { .. } => "The plugin is busy",
-                    RuntimeError::CpuBudget { .. } | RuntimeError::WallTime { .. } | RuntimeError::Memory { .. } => "The plugin exceeded a limit",
+                    RuntimeError::CpuBudget { .. } | RuntimeError::WallTime { .. } | RuntimeError::Memory { .. } => {
+                        "The plugin exceeded a limit"
+                    }
                     RuntimeError::Trap { .. } | RuntimeError::Plugin { .. } => "The plugin failed",
                     RuntimeError::State(_) => "Not in this state",
                     _ => "The request is not valid",
@@ -316,7 +318,10 @@ async fn catalog_icon(State(app): State<App>, Caller(who): Caller, Path(id): Pat
 #[utoipa::path(get, path = "/plugins/{id}/icon", tag = "plugins", params(("id" = String, Path)), responses((status = 200), (status = 404, body = Problem)))]
 async fn plugin_icon(State(app): State<App>, Caller(who): Caller, Path(id): Path<String>) -> ApiResult<Response> {
     app.access.require(&who, Permission::PluginsRead, &[]).await?;
-    let (name, bytes) = app.plugins.icon(&id).ok_or_else(|| ApiError::not_found("plugin.not_found", format!("the plugin {id} has no icon, or is not active")))?;
+    let (name, bytes) = app
+        .plugins
+        .icon(&id)
+        .ok_or_else(|| ApiError::not_found("plugin.not_found", format!("the plugin {id} has no icon, or is not active")))?;
     Ok(image(&name, bytes))
 }
 
@@ -324,7 +329,8 @@ async fn plugin_icon(State(app): State<App>, Caller(who): Caller, Path(id): Path
 fn image(name: &str, bytes: Bytes) -> Response {
     let mut r = Response::new(Body::from(bytes));
     r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(mime(name)));
-    r.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox"));
+    r.headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox"));
     r.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=300"));
     r
 }
@@ -338,7 +344,11 @@ async fn installed(State(app): State<App>, Caller(who): Caller) -> ApiResult<Jso
 /// Install a package of the catalog, or upgrade to it.
 #[utoipa::path(post, path = "/plugins", tag = "plugins", request_body = InstallRequest,
     responses((status = 201, body = PluginJson), (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
-async fn install(State(app): State<App>, Caller(who): Caller, JsonBody(b): JsonBody<InstallRequest>) -> ApiResult<(StatusCode, Json<PluginJson>)> {
+async fn install(
+    State(app): State<App>,
+    Caller(who): Caller,
+    JsonBody(b): JsonBody<InstallRequest>,
+) -> ApiResult<(StatusCode, Json<PluginJson>)> {
     let made = app.plugins.install(&who, &b.id, b.version.as_deref(), &b.permissions).await?;
     Ok((StatusCode::CREATED, Json(plugin_json(made))))
 }
@@ -351,7 +361,12 @@ async fn plugin(State(app): State<App>, Caller(who): Caller, Path(id): Path<Stri
 
 /// Uninstall a plugin, keeping or deleting what it stored.
 #[utoipa::path(delete, path = "/plugins/{id}", tag = "plugins", params(("id" = String, Path), UninstallQuery), responses((status = 204), (status = 404, body = Problem)))]
-async fn uninstall(State(app): State<App>, Caller(who): Caller, Path(id): Path<String>, Query(q): Query<UninstallQuery>) -> ApiResult<StatusCode> {
+async fn uninstall(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+    Query(q): Query<UninstallQuery>,
+) -> ApiResult<StatusCode> {
     app.plugins.uninstall(&who, &id, q.delete_data).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -378,7 +393,12 @@ async fn get_settings(State(app): State<App>, Caller(who): Caller, Path(id): Pat
 /// Change settings: null goes back to the default, what is absent stays.
 #[utoipa::path(put, path = "/plugins/{id}/settings", tag = "plugins", request_body = Object, params(("id" = String, Path)),
     responses((status = 200, body = Object), (status = 422, body = Problem)))]
-async fn put_settings(State(app): State<App>, Caller(who): Caller, Path(id): Path<String>, JsonBody(change): JsonBody<Value>) -> ApiResult<Json<Value>> {
+async fn put_settings(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+    JsonBody(change): JsonBody<Value>,
+) -> ApiResult<Json<Value>> {
     app.plugins.set_settings(&who, &id, change).await?;
     let (specs, values) = app.plugins.settings(&who, &id).await?;
     Ok(Json(json!({"settings": specs, "values": values})))
@@ -386,13 +406,20 @@ async fn put_settings(State(app): State<App>, Caller(who): Caller, Path(id): Pat
 
 /// The newest lines of a plugin's log first.
 #[utoipa::path(get, path = "/plugins/{id}/logs", tag = "plugins", params(("id" = String, Path), LogQuery), responses((status = 200, body = Page<LogLine>), (status = 404, body = Problem)))]
-async fn logs(State(app): State<App>, Caller(who): Caller, Path(id): Path<String>, Query(q): Query<LogQuery>) -> ApiResult<Json<Page<LogLine>>> {
+async fn logs(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+    Query(q): Query<LogQuery>,
+) -> ApiResult<Json<Page<LogLine>>> {
     let level = match q.level.as_deref() {
         None | Some("" | "debug") => Level::Debug,
         Some("info") => Level::Info,
         Some("warn") => Level::Warn,
         Some("error") => Level::Error,
-        Some(other) => return Err(ApiError::bad_request("request.query", format!("there is no level {other:?}; use debug, info, warn or error"))),
+        Some(other) => {
+            return Err(ApiError::bad_request("request.query", format!("there is no level {other:?}; use debug, info, warn or error")));
+        }
     };
     let lines = app.plugins.logs(&who, &id, level, q.search.as_deref().unwrap_or_default(), q.limit.unwrap_or(200)).await?;
     let line = |l: plenum_runtime::logs::Line| LogLine {
@@ -448,7 +475,10 @@ async fn forward(State(app): State<App>, Caller(who): Caller, id: String, reques
     let answer = app.plugins.handle_http(&who, &id, Request::from_parts(parts, body)).await?;
     let (mut parts, body) = answer.into_parts();
     // What a plugin answers is data for its page. Opened by itself it must not run as a page of the portal's origin.
-    parts.headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"));
+    parts.headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
+    );
     parts.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(Response::from_parts(parts, if head { Body::empty() } else { Body::new(body) }))
 }
@@ -466,7 +496,10 @@ async fn file(State(app): State<App>, Path((id, digest, path)): Path<(String, St
     h.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     h.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     h.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin"));
-    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).filter(|v| v.chars().all(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(c)));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|v| v.to_str().ok())
+        .filter(|v| v.chars().all(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(c)));
     let scheme = if app.info.https { "https" } else { "http" };
     let base = format!("{scheme}://{}/plugins/{id}/{digest}/", host.unwrap_or("localhost"));
     let policy = format!(

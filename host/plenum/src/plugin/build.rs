@@ -59,7 +59,11 @@ fn compile(dir: &Path) -> anyhow::Result<Vec<u8>> {
         cargo.arg("--locked");
     }
     for (k, v) in &t.env {
-        if v.is_empty() { cargo.env_remove(k) } else { cargo.env(k, v) };
+        if v.is_empty() {
+            cargo.env_remove(k)
+        } else {
+            cargo.env(k, v)
+        };
     }
     let status = cargo.status().context("cargo does not start; install Rust from https://rustup.rs")?;
     if !status.success() {
@@ -67,7 +71,8 @@ fn compile(dir: &Path) -> anyhow::Result<Vec<u8>> {
     }
     let name = crate_name(dir)?;
     let wasm = target.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
-    let core = std::fs::read(&wasm).with_context(|| format!("{} was not made; does Cargo.toml have [lib] crate-type = [\"cdylib\"]?", wasm.display()))?;
+    let core = std::fs::read(&wasm)
+        .with_context(|| format!("{} was not made; does Cargo.toml have [lib] crate-type = [\"cdylib\"]?", wasm.display()))?;
     let component = componentize(&core)?;
     println!("component: {} KiB in {:.1} s", component.len() / 1024, started.elapsed().as_secs_f32());
     Ok(component)
@@ -75,7 +80,8 @@ fn compile(dir: &Path) -> anyhow::Result<Vec<u8>> {
 
 fn crate_name(dir: &Path) -> anyhow::Result<String> {
     let path = dir.join("Cargo.toml");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read; to pack a component of another language use `plenum plugin pack`", path.display()))?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{} cannot be read; to pack a component of another language use `plenum plugin pack`", path.display()))?;
     let toml: toml::Table = text.parse().with_context(|| path.display().to_string())?;
     let name = |section: &str| toml.get(section).and_then(|s| s.get("name")).and_then(|n| n.as_str()).map(str::to_owned);
     name("lib").or_else(|| name("package")).with_context(|| format!("{} names no package", path.display()))
@@ -186,7 +192,10 @@ fn check_imports(m: &Manifest, component: &[u8]) -> anyhow::Result<()> {
             && !any.iter().any(|p| m.permissions.iter().any(|r| r.name == p.name()))
         {
             let names: Vec<&str> = any.iter().map(|p| p.name()).collect();
-            bail!("the component imports {import}, and plugin.toml does not ask for it. Add:\n\n[[permissions]]\nname = \"{}\"\nreason = {{ en = \"...\" }}\n", names.join("\" or \""));
+            bail!(
+                "the component imports {import}, and plugin.toml does not ask for it. Add:\n\n[[permissions]]\nname = \"{}\"\nreason = {{ en = \"...\" }}\n",
+                names.join("\" or \"")
+            );
         }
         if !import.starts_with("plenum:") && !import.starts_with("wasi:") {
             bail!("the component imports {import}, which no host offers; is it for another platform?");

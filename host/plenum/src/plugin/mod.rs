@@ -122,7 +122,8 @@ fn keygen(out: &Path, no_password: bool) -> anyhow::Result<()> {
     if let Some(parent) = secret.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secret).with_context(|| secret.display().to_string())?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secret).with_context(|| secret.display().to_string())?;
     file.write_all(secret_text.as_bytes())?;
     std::fs::write(&public, &public_text).with_context(|| public.display().to_string())?;
     println!("secret key  {}\npublic key  {}\n\n{}", secret.display(), public.display(), public_text.lines().last().unwrap_or_default());
@@ -176,8 +177,16 @@ fn inspect(path: &Path) -> anyhow::Result<()> {
     println!("{} {} by {} (API {})", m.id, m.version, m.publisher, m.api);
     println!("  {}", m.description.get("en"));
     println!("digest     {}", p.manifest_digest);
-    println!("size       {} KiB, component {} KiB, {} files", p.size / 1024, p.component.as_ref().map_or(0, |c| c.len() / 1024), p.files.len());
-    println!("signature  {}", p.signature.as_deref().and_then(|s| package::key_id(s.lines().nth(1)?)).map_or("none".to_owned(), |k| format!("key {k}")));
+    println!(
+        "size       {} KiB, component {} KiB, {} files",
+        p.size / 1024,
+        p.component.as_ref().map_or(0, |c| c.len() / 1024),
+        p.files.len()
+    );
+    println!(
+        "signature  {}",
+        p.signature.as_deref().and_then(|s| package::key_id(s.lines().nth(1)?)).map_or("none".to_owned(), |k| format!("key {k}"))
+    );
     println!("permissions");
     for r in &m.permissions {
         println!("  {}  {}", r.name, r.reason.get("en"));

@@ -94,7 +94,10 @@ fn build_std(cache: &Path, lib: &Path, version: &str) -> anyhow::Result<()> {
     eprintln!("building the standard library for {TARGET} with Debian's {version} (once, about a minute)");
     let work = tempdir(cache)?;
     std::fs::create_dir_all(work.join("src"))?;
-    std::fs::write(work.join("Cargo.toml"), "[package]\nname = \"sysroot\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[lib]\ncrate-type = [\"rlib\"]\n[workspace]\n")?;
+    std::fs::write(
+        work.join("Cargo.toml"),
+        "[package]\nname = \"sysroot\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[lib]\ncrate-type = [\"rlib\"]\n[workspace]\n",
+    )?;
     std::fs::write(work.join("src/lib.rs"), "")?;
     let built = Command::new("cargo")
         .args(["build", "--release", "-Zbuild-std=std,panic_abort", "--target", TARGET])
@@ -109,7 +112,15 @@ fn build_std(cache: &Path, lib: &Path, version: &str) -> anyhow::Result<()> {
     if !built.status.success() {
         bail!(
             "the standard library does not build: {}\nCheck that rust-web-src and lld-22 are installed: apt-get install -y --no-install-recommends rustc-web rust-web-src rust-web-llvm lld-22",
-            String::from_utf8_lossy(&built.stderr).lines().rev().take(15).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+            String::from_utf8_lossy(&built.stderr)
+                .lines()
+                .rev()
+                .take(15)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+                .join("\n")
         );
     }
     std::fs::create_dir_all(lib)?;
@@ -126,7 +137,8 @@ fn build_std(cache: &Path, lib: &Path, version: &str) -> anyhow::Result<()> {
 
 fn tempdir(cache: &Path) -> anyhow::Result<PathBuf> {
     let dir = cache.with_extension(format!("work{}", std::process::id()));
-    std::fs::create_dir_all(&dir).with_context(|| format!("the cache {} cannot be written; set PLENUM_CACHE to another folder", dir.display()))?;
+    std::fs::create_dir_all(&dir)
+        .with_context(|| format!("the cache {} cannot be written; set PLENUM_CACHE to another folder", dir.display()))?;
     Ok(dir)
 }
 
@@ -135,6 +147,7 @@ pub fn cache_dir() -> anyhow::Result<PathBuf> {
     if let Some(dir) = std::env::var_os("PLENUM_CACHE") {
         return Ok(dir.into());
     }
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache")));
+    let base =
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache")));
     Ok(base.context("neither PLENUM_CACHE nor HOME is set")?.join("plenum"))
 }

@@ -55,9 +55,20 @@ pub(crate) fn sort(text: &str) -> Option<(String, bool)> {
 
 impl Host for CallState {
     async fn query_instances(&mut self, q: WitQuery) -> Result<Page, Error> {
-        let query = Query { filter: Some(q.filter), search: None, sort: sort(&q.sort), cursor: q.cursor, limit: q.limit.clamp(1, 1000), with_total: true };
+        let query = Query {
+            filter: Some(q.filter),
+            search: None,
+            sort: sort(&q.sort),
+            cursor: q.cursor,
+            limit: q.limit.clamp(1, 1000),
+            with_total: true,
+        };
         let page = self.services.cmdb.list(&self.info.who, &q.model, &query).await.map_err(failed)?;
-        Ok(Page { items: page.items.into_iter().map(instance).collect(), next_cursor: page.next_cursor, total: ms(page.total.unwrap_or(0)) })
+        Ok(Page {
+            items: page.items.into_iter().map(instance).collect(),
+            next_cursor: page.next_cursor,
+            total: ms(page.total.unwrap_or(0)),
+        })
     }
 
     async fn get(&mut self, model: String, id: String) -> Result<Option<Instance>, Error> {
@@ -73,7 +84,14 @@ impl Host for CallState {
         self.services.cmdb.create(&self.info.who, &model, attributes, why.as_deref()).await.map(instance).map_err(failed)
     }
 
-    async fn update(&mut self, model: String, id: String, patch: String, version: Option<u64>, why: Option<String>) -> Result<Instance, Error> {
+    async fn update(
+        &mut self,
+        model: String,
+        id: String,
+        patch: String,
+        version: Option<u64>,
+        why: Option<String>,
+    ) -> Result<Instance, Error> {
         let patch = serde_json::from_str(&patch).map_err(|e| bad_json("patch", &e))?;
         let version = version.map(|v| i64::try_from(v).unwrap_or(i64::MAX));
         self.services.cmdb.update(&self.info.who, &model, &id, patch, version, why.as_deref()).await.map(instance).map_err(failed)
@@ -87,7 +105,14 @@ impl Host for CallState {
         let found = self.services.cmdb.related(&self.info.who, &model, &id).await.map_err(failed)?;
         Ok(found
             .into_iter()
-            .map(|r| Related { association: r.association, kind: r.kind, forward: r.direction == Direction::Forward, model: r.model, id: r.id, label: r.label })
+            .map(|r| Related {
+                association: r.association,
+                kind: r.kind,
+                forward: r.direction == Direction::Forward,
+                model: r.model,
+                id: r.id,
+                label: r.label,
+            })
             .collect())
     }
 }

@@ -19,7 +19,9 @@ pub(crate) async fn publish(
     data: serde_json::Value,
 ) -> Result<(), RuntimeError> {
     services.access.require(who, Permission::EventsPublish, &[("types", &kind)]).await?;
-    let plain = |s: &str| !s.is_empty() && s.len() <= 200 && s.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':'));
+    let plain = |s: &str| {
+        !s.is_empty() && s.len() <= 200 && s.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':'))
+    };
     if !plain(&kind) || kind.starts_with("plenum.") {
         return Err(RuntimeError::Invalid(format!(
             "{kind:?} cannot be the type of a published event: use 1 to 200 of letters, digits, dot, hyphen, underscore, and not the platform's own plenum."

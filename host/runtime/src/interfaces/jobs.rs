@@ -83,7 +83,8 @@ impl Host for CallState {
             OutputStream::Stdout => plenum_jobs::OutputStream::Stdout,
             OutputStream::Stderr => plenum_jobs::OutputStream::Stderr,
         };
-        let page = self.services.jobs.output(&self.info.who, &id, &node_id, stream, offset, limit.clamp(1, 1 << 20)).await.map_err(failed)?;
+        let page =
+            self.services.jobs.output(&self.info.who, &id, &node_id, stream, offset, limit.clamp(1, 1 << 20)).await.map_err(failed)?;
         Ok(page.data)
     }
 

@@ -13,7 +13,8 @@ impl Host for CallState {
             WitLevel::Error => Level::Error,
         };
         let message = if message.len() > 8_192 { message.chars().take(2_000).collect() } else { message };
-        let fields = if fields.len() > 16_384 { serde_json::Value::Null } else { serde_json::from_str(&fields).unwrap_or(serde_json::Value::Null) };
+        let fields =
+            if fields.len() > 16_384 { serde_json::Value::Null } else { serde_json::from_str(&fields).unwrap_or(serde_json::Value::Null) };
         self.log(level, message, fields);
     }
 }

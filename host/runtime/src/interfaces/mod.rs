@@ -62,12 +62,17 @@ pub const INTERFACES: &[Interface] = &[
         link: |l| b::events::publisher::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface { import: "plenum:log/log@", needs: &[], link: |l| b::log::log::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
-    Interface { import: "plenum:plugin/context@", needs: &[], link: |l| b::plugin::context::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
+    Interface {
+        import: "plenum:plugin/context@",
+        needs: &[],
+        link: |l| b::plugin::context::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
     Interface { import: "plenum:types/types@", needs: &[], link: |l| b::types::types::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
 ];
 
 /// Imports of WASI that every component may have: with the empty context they have no power.
-pub const WASI: &[&str] = &["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/", "wasi:http/types@"];
+pub const WASI: &[&str] =
+    &["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/", "wasi:http/types@"];
 
 /// The import that reaches the outside.
 pub const OUTGOING: &str = "wasi:http/outgoing-handler@";

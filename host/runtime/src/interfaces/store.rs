@@ -51,7 +51,10 @@ impl CallState {
         let by = By { actor: &actor, why: None };
         let adding = writes.iter().any(|w| w.data.is_some());
         if adding && services.quota.exceeded(&services.docs, &self.plugin.id).await.map_err(|e| failed(e.into()))? {
-            let message = format!("the plugin stores more than the {} MiB that it may; delete what is no longer needed", crate::plugin::STORE_QUOTA >> 20);
+            let message = format!(
+                "the plugin stores more than the {} MiB that it may; delete what is no longer needed",
+                crate::plugin::STORE_QUOTA >> 20
+            );
             return Err(error("store.quota", 413, message));
         }
         let mut tx = services.db.begin().await.map_err(|e| failed(e.into()))?;
@@ -110,9 +113,20 @@ impl Host for CallState {
 
     async fn query_documents(&mut self, q: WitQuery) -> Result<Page, Error> {
         self.require_store().await?;
-        let query = Query { filter: Some(q.filter), search: None, sort: sort(&q.sort), cursor: q.cursor, limit: q.limit.clamp(1, 1000), with_total: true };
+        let query = Query {
+            filter: Some(q.filter),
+            search: None,
+            sort: sort(&q.sort),
+            cursor: q.cursor,
+            limit: q.limit.clamp(1, 1000),
+            with_total: true,
+        };
         let page = self.services.docs.query(&collection(&self.plugin.id, &q.collection), &query).await.map_err(failed)?;
-        Ok(Page { items: page.items.into_iter().map(document).collect(), next_cursor: page.next_cursor, total: ms(page.total.unwrap_or(0)) })
+        Ok(Page {
+            items: page.items.into_iter().map(document).collect(),
+            next_cursor: page.next_cursor,
+            total: ms(page.total.unwrap_or(0)),
+        })
     }
 
     async fn count(&mut self, name: String, filter: String) -> Result<u64, Error> {

@@ -14,7 +14,9 @@ fn failed(e: WorkflowError) -> Error {
 }
 
 fn run(r: plenum_workflow::Run) -> Run {
-    let text = |v: &serde_json::Value| v.get("detail").or_else(|| v.get("title")).and_then(|d| d.as_str()).map_or_else(|| v.to_string(), str::to_owned);
+    let text = |v: &serde_json::Value| {
+        v.get("detail").or_else(|| v.get("title")).and_then(|d| d.as_str()).map_or_else(|| v.to_string(), str::to_owned)
+    };
     Run {
         status: r.status.name().to_owned(),
         output: (r.status == plenum_workflow::RunStatus::Succeeded).then(|| r.output.to_string()),
