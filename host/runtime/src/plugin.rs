@@ -83,10 +83,6 @@ impl Exports {
         self.events.is_some()
     }
 
-    /// Whether it offers actions.
-    pub fn has_actions(&self) -> bool {
-        self.actions.is_some()
-    }
 }
 
 /// A component with its linker applied.
