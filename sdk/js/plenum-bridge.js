@@ -1,17 +1,14 @@
 // Plenum bridge: how a plugin's framed page speaks to the portal. `plenum plugin build` puts it into the package as web/plenum-bridge.js.
 //
 //   const p = await plenum.connect();
-//   p.context                               user {name, display_name, role}, locale 'en' | 'zh-CN', theme 'light' | 'dark', plugin, path,
-//                                           tokens {the portal's colours by CSS variable}
+//   p.context                               user {id, name, role}, locale 'en' | 'zh-CN', theme 'light' | 'dark', plugin, path
 //   p.onContext(fn)                         called with the new context when the theme, the language or the path changes
-//   await p.http.get('/things')             also post(path, json), put(path, json), patch(path, json), delete(path): {status, headers, body} of the plugin's
-//                                           own API, the body as text; a failure of the API is an answer too, with its status
+//   await p.http.get('/things')             also post(path, json), put(path, json), delete(path): {status, headers, body} of the plugin's own API
 //   await p.events.subscribe(types, fn)     events as they happen, as far as the plugin's grant allows; answers a function that ends it
 //   p.navigate('/cmdb/host/0197...')        goes to a page of the portal
-//   p.setPath('/reports/7')                 puts the page's own place into the portal's address, so that it can be shared; with
-//                                           {replace: true} without a step of the browser's history
+//   p.setPath('/reports/7')                 puts the page's own place into the portal's address, so that it can be shared
 //   p.notify('success', 'Saved')            'info' | 'success' | 'warning' | 'error'
-//   p.download('report.csv', 'text/csv', text)   or bytes, as ArrayBuffer or Uint8Array
+//   p.download('report.csv', 'text/csv', text)
 //
 // The page runs in a frame without an origin: no cookie, no storage, no network of its own. All goes over one message port (JSON-RPC 2.0).
 (() => {
@@ -39,7 +36,7 @@
   async function connect() {
     const { port, context } = await open();
     const waiting = new Map();
-    const subscriptions = new Set();
+    const subscriptions = new Map();
     const contextListeners = new Set();
     let next = 1;
 
@@ -50,42 +47,25 @@
         return () => contextListeners.delete(fn);
       },
       http: {
-        request: (method, path, body, headers) => {
-          const text = typeof body === 'string' ? body : JSON.stringify(body);
-          // A text is sent as it is; what became JSON here says so, or a plugin's framework takes it for plain text.
-          const type = typeof body === 'string' || body === undefined ? {} : { 'content-type': 'application/json' };
-          return call('http', { method, path, headers: { ...type, ...headers }, body: text ?? null });
-        },
+        request: (method, path, body, headers) =>
+          call('http', { method, path, headers: headers ?? {}, body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body) }),
         get: (path) => bridge.http.request('GET', path),
         post: (path, body) => bridge.http.request('POST', path, body ?? {}),
         put: (path, body) => bridge.http.request('PUT', path, body ?? {}),
-        patch: (path, body) => bridge.http.request('PATCH', path, body ?? {}),
         delete: (path) => bridge.http.request('DELETE', path),
       },
       events: {
         async subscribe(types, fn) {
-          const subscription = { types: [].concat(types), fn };
-          // Before the answer: the first event may come with it.
-          subscriptions.add(subscription);
-          try {
-            await call('subscribe', { types: subscription.types });
-          } catch (error) {
-            subscriptions.delete(subscription);
-            throw error;
-          }
-          return () => {
-            if (!subscriptions.delete(subscription)) return;
-            const left = new Set([...subscriptions].flatMap((s) => s.types));
-            const unused = subscription.types.filter((t) => !left.has(t));
-            if (unused.length) tell('unsubscribe', { types: unused });
-          };
+          const id = next;
+          subscriptions.set(id, { types: [].concat(types), fn });
+          await call('subscribe', { types: [].concat(types) });
+          return () => subscriptions.delete(id);
         },
       },
       navigate: (to) => tell('navigate', { to }),
-      setPath: (path, options) => tell('setPath', { path, replace: options?.replace === true }),
+      setPath: (path) => tell('setPath', { path }),
       notify: (level, text) => tell('notify', { level, text }),
-      download: (name, mime, content) =>
-        tell('download', typeof content === 'string' ? { name, mime, content } : { name, mime, content: base64(new Uint8Array(content)), encoding: 'base64' }),
+      download: (name, mime, content) => tell('download', { name, mime, content }),
     };
 
     function call(method, params) {
@@ -108,38 +88,17 @@
         else resolve(data.result);
       } else if (data?.method === 'event') {
         const event = data.params?.event ?? data.params;
-        for (const { types, fn } of [...subscriptions]) if (types.some((t) => matches(t, event.type))) safely(fn, event);
+        for (const { types, fn } of subscriptions.values()) {
+          if (types.some((t) => (t.endsWith('*') ? event.type.startsWith(t.slice(0, -1)) : event.type === t))) fn(event);
+        }
       } else if (data?.method === 'context') {
         bridge.context = { ...bridge.context, ...(data.params?.context ?? data.params) };
-        for (const fn of [...contextListeners]) safely(fn, bridge.context);
+        for (const fn of contextListeners) fn(bridge.context);
       }
     };
     port.start?.();
     return bridge;
   }
 
-  // As the portal reads a type: exact, or a start that ends in `*` or in a dot.
-  function matches(pattern, type) {
-    if (pattern.endsWith('*')) return type.startsWith(pattern.slice(0, -1));
-    return pattern === type || (pattern.endsWith('.') && type.startsWith(pattern));
-  }
-
-  // One listener's fault is told, and does not keep the news from the others.
-  function safely(fn, value) {
-    try {
-      fn(value);
-    } catch (error) {
-      console.error(error);
-    }
-  }
-
-  function base64(bytes) {
-    let text = '';
-    // In parts: the arguments of one call are limited.
-    for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
-    return btoa(text);
-  }
-
-  // A failed handshake can be tried again.
-  window.plenum = { connect: () => (connected ??= connect().catch((error) => ((connected = null), Promise.reject(error)))) };
+  window.plenum = { connect: () => (connected ??= connect()) };
 })();
