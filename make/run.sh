@@ -37,7 +37,7 @@ curl -fs -o /dev/null "$URL/readyz" || { tail -n 20 "$DATA/host.log"; fail "the 
 
 if ! running "$DATA/agent.pid"; then
   say "starting the agent of this machine"
-  if [ ! -e "$DATA/agent/agent.crt" ]; then
+  if [ -z "$(ls -A "$DATA/agent" 2>/dev/null)" ]; then
     token=$("$BIN/plenum" admin enrolment-token --data "$DATA")
     "$BIN/plenum-agent" enrol --host "127.0.0.1:$AGENT_PORT" --token "$token" --state "$DATA/agent" >>"$DATA/agent.log" 2>&1 ||
       { tail -n 5 "$DATA/agent.log"; fail "the agent could not enrol"; }
