@@ -113,7 +113,7 @@ export function ThemeProvider({ children }: { children: ReactNode }) {
   const config = useMemo(() => antdTheme(mode), [mode]);
   return (
     <Ctx.Provider value={value}>
-      <ConfigProvider theme={config} locale={locale === 'zh' ? zhCN : enUS} wave={{ disabled: true }} componentSize="middle">
+      <ConfigProvider theme={config} locale={locale === 'zh' ? zhCN : enUS} wave={{ disabled: true }} button={{ autoInsertSpace: false }} componentSize="middle">
         <AntApp component={false} message={{ maxCount: 3 }} notification={{ placement: 'bottomRight' }}>
           {children}
         </AntApp>

@@ -80,7 +80,7 @@ export function ResourceList<R>(p: Props<R>) {
 
   const columnsKey = `plenum.columns.${p.id}`;
   const chosen = url.cols?.split(',') ?? localStorage.getItem(columnsKey)?.split(',');
-  const shown = p.columns.filter((c, i) => i === 0 || (chosen ? chosen.includes(c.key) : !c.extra));
+  const shown = p.columns.filter((c, i) => i === 0 || !c.title || (chosen ? chosen.includes(c.key) : !c.extra));
   const page = query.data;
   const filtered = Boolean(url.q || url.filter || (p.facets ?? []).some((f) => url[f.param]));
   const backKey = `${p.id} ${url.cursor ?? ''}`;
@@ -148,7 +148,7 @@ export function ResourceList<R>(p: Props<R>) {
                 <Checkbox.Group
                   className="stack tight"
                   value={shown.map((c) => c.key)}
-                  options={p.columns.slice(1).map((c) => ({ value: c.key, label: c.title }))}
+                  options={p.columns.slice(1).filter((c) => c.title).map((c) => ({ value: c.key, label: c.title }))}
                   onChange={(keys) => {
                     localStorage.setItem(columnsKey, keys.join(','));
                     setUrl({ cols: keys.length ? keys.join(',') : '-' });
@@ -210,7 +210,7 @@ export function ResourceList<R>(p: Props<R>) {
                         {url.sort === `-${c.sort}` && <Icon of={ArrowDown} />}
                       </button>
                     ) : (
-                      c.title
+                      c.title || <span className="vh">{t('list.actions')}</span>
                     )}
                   </th>
                 ))}
@@ -235,7 +235,7 @@ export function ResourceList<R>(p: Props<R>) {
                       const empty = content === null || content === undefined || content === '';
                       return (
                         <td key={c.key} data-label={c.title} className={[c.num ? 'num' : '', i === 0 ? 'first' : '', empty ? 'void' : ''].join(' ').trim() || undefined}>
-                          {content}
+                          <div className="cell">{content}</div>
                         </td>
                       );
                     })}

@@ -60,8 +60,8 @@ export function Time({ at, both }: { at: string | null | undefined; both?: boole
   const relative = relativeTime(date, Math.max(tick, Date.now() - 10_000), locale);
   if (both)
     return (
-      <time dateTime={at} className="nowrap">
-        {absolute} <span className="dim">({relative})</span>
+      <time dateTime={at}>
+        <span className="nowrap">{absolute}</span> <span className="dim nowrap">({relative})</span>
       </time>
     );
   return (

@@ -7,9 +7,12 @@ import { useI18n } from '../i18n';
 export function NotFoundPage() {
   const { t } = useI18n();
   return (
-    <Empty icon={Compass} title={t('error.notFound')} text={t('error.notFoundText')}>
-      <Link to="/">{t('error.home')}</Link>
-    </Empty>
+    <>
+      <h1 className="vh">{t('error.notFound')}</h1>
+      <Empty icon={Compass} title={t('error.notFound')} text={t('error.notFoundText')}>
+        <Link to="/">{t('error.home')}</Link>
+      </Empty>
+    </>
   );
 }
 

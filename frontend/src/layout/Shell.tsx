@@ -153,7 +153,7 @@ export function Shell() {
               ],
             }}
           >
-            <button type="button" className="icon-btn" aria-label={t('nav.account', { name: session.name })}>
+            <button type="button" className="icon-btn" aria-label={t('nav.account', { name: session.display_name || session.name })}>
               <Icon of={CircleUserRound} />
               <span className="only-wide clip" style={{ maxWidth: 140 }}>
                 {session.display_name || session.name}

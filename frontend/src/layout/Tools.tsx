@@ -7,9 +7,10 @@ import { useTheme, type ThemeChoice } from '../theme';
 export function LanguageButton() {
   const { t, locale, setLocale } = useI18n();
   return (
-    <button type="button" className="icon-btn" aria-label={t('nav.language')} title={t('nav.language')} onClick={() => setLocale(locale === 'en' ? 'zh' : 'en')}>
+    <button type="button" className="icon-btn" title={t('nav.language')} onClick={() => setLocale(locale === 'en' ? 'zh' : 'en')}>
       <Icon of={Languages} />
       <span lang={locale === 'en' ? 'zh-CN' : 'en'}>{locale === 'en' ? '中文' : 'EN'}</span>
+      <span className="vh">{t('nav.language')}</span>
     </button>
   );
 }

@@ -20,7 +20,7 @@ export default function Audit() {
       title: t('audit.at'),
       text: (a) => a.at,
       render: (a) => (
-        <button type="button" className="icon-btn" style={{ padding: 0, height: 'auto', color: 'var(--p-accent)' }} aria-label={t('audit.openEntry', { n: a.seq })} onClick={() => setOpen(a)}>
+        <button type="button" className="icon-btn" style={{ padding: 0, height: 'auto', color: 'var(--p-accent)' }} title={t('audit.openEntry', { n: a.seq })} onClick={() => setOpen(a)}>
           <Time at={a.at} both />
         </button>
       ),

@@ -93,10 +93,12 @@ export function ValueTable({ columns, rows, label }: { columns: Attribute[]; row
               <tr key={i}>
                 {shown.map((c, j) => (
                   <td key={c.name} data-label={columnTitle(c, tl)} className={[numeric(c) ? 'num' : '', j === 0 ? 'first' : '', isMissing(r[c.name]) ? 'void' : ''].join(' ').trim() || undefined}>
+                    <div className="cell">
                     <Cell column={c} value={r[c.name]} />
                     {used && c.name === used.used && typeof r[used.used] === 'number' && typeof r[used.size] === 'number' && (r[used.size] as number) > 0 && (
                       <UsageBar share={(r[used.used] as number) / (r[used.size] as number)} />
                     )}
+                    </div>
                   </td>
                 ))}
               </tr>

@@ -3,13 +3,13 @@ import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { api } from '../../api/endpoints';
 import type { Execution, Run } from '../../api/types';
-import { Clip, Loading, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
-import { duration } from '../../components/format';
+import { Clip, Elapsed, Loading, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
 import { useI18n, type Key } from '../../i18n';
 import { pluginEntries } from '../../layout/nav';
 import { usePlugins } from '../../layout/usePlugins';
 import { useCan, useSession } from '../../session';
 import { AppIcon } from '../catalog/AppIcon';
+import { SummaryBar } from '../jobs/SummaryBar';
 
 export default function Home() {
   const { t } = useI18n();
@@ -42,16 +42,17 @@ export default function Home() {
             <Recent query={jobs} empty={t('home.noJobs')}>
               {(j: Execution) => (
                 <tr key={j.id}>
-                  <td>
+                  <td className="fluid">
                     <Link to="/jobs/$id" params={{ id: j.id } as never}>
-                      <Clip width={260}>{j.name}</Clip>
+                      <Clip>{j.name}</Clip>
                     </Link>
                   </td>
                   <td>
                     <Status value={j.status} />
                   </td>
-                  <td className="num dim">{t('home.targets', { n: j.summary.total })}</td>
-                  <td className="num dim">{duration(j.duration_ms)}</td>
+                  <td className="only-wide-cell">
+                    <SummaryBar summary={j.summary} compact />
+                  </td>
                   <td className="num">
                     <Time at={j.created_at} />
                   </td>
@@ -65,15 +66,17 @@ export default function Home() {
             <Recent query={runs} empty={t('home.noRuns')}>
               {(r: Run) => (
                 <tr key={r.id}>
-                  <td>
+                  <td className="fluid">
                     <Link to="/runs/$id" params={{ id: r.id } as never}>
-                      <Clip width={260}>{r.workflow}</Clip>
+                      <Clip>{r.workflow}</Clip>
                     </Link>
                   </td>
                   <td>
                     <Status value={r.status} />
                   </td>
-                  <td className="num dim">{duration(r.duration_ms)}</td>
+                  <td className="num dim nowrap only-wide-cell">
+                    <Elapsed from={r.started_at} to={r.finished_at} ms={r.duration_ms} />
+                  </td>
                   <td className="num">
                     <Time at={r.started_at} />
                   </td>
@@ -93,19 +96,19 @@ export default function Home() {
                     .slice(0, 8)
                     .map((n) => (
                       <tr key={n.id}>
-                        <td>
+                        <td className="fluid">
                           {n.host_instance_id ? (
                             <Link to={`/cmdb/host/${n.host_instance_id}`}>
-                              <Clip width={240}>{n.name}</Clip>
+                              <Clip>{n.name}</Clip>
                             </Link>
                           ) : (
-                            <Clip width={240}>{n.name}</Clip>
+                            <Clip>{n.name}</Clip>
                           )}
                         </td>
                         <td>
                           <Status value={n.state} />
                         </td>
-                        <td className="dim mono">{n.address}</td>
+                        <td className="dim mono only-wide-cell">{n.address}</td>
                         <td className="num">
                           <Time at={n.last_seen_at} />
                         </td>

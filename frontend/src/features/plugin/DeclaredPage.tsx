@@ -172,7 +172,9 @@ function TableBlock({ block, plugin, seconds }: { block: Of<'table'>; plugin: st
                 <tr key={rowKey(r, i)}>
                   {block.columns.map((c, j) => (
                     <td key={c.field} data-label={tl(c.title) || c.field} className={[numeric(c.kind) ? 'num' : '', j === 0 ? 'first' : ''].join(' ').trim() || undefined}>
-                      <LinkedCell column={c} row={r} />
+                      <div className="cell">
+                        <LinkedCell column={c} row={r} />
+                      </div>
                     </td>
                   ))}
                   {block.actions && (

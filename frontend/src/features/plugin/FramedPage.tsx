@@ -107,6 +107,7 @@ function Frame({ plugin, page, path, onPath, onLeft }: Props & { onLeft: () => v
 
   return (
     <div style={{ height: '100%', display: 'flex', flexDirection: 'column' }}>
+      <h1 className="vh">{tl(page.title) || tl(plugin.name)}</h1>
       {silent && (
         <div style={{ padding: 8 }}>
           <Note tone="warn" title={t('plugin.silent')}>

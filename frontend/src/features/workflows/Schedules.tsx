@@ -41,7 +41,7 @@ export default function Schedules() {
       text: (s) => `${s.cron} ${s.timezone}`,
       render: (s) => (
         <Popover trigger="click" content={<NextTimes cron={s.cron} timezone={s.timezone} />}>
-          <button type="button" className="icon-btn" style={{ height: 'auto', padding: 0, textAlign: 'left' }} aria-label={t('schedules.nextOf', { name: s.name })}>
+          <button type="button" className="icon-btn" style={{ height: 'auto', padding: 0, textAlign: 'left' }} title={t('schedules.nextOf', { name: s.name })}>
             <code>{s.cron}</code> <span className="faint">{s.timezone}</span>
           </button>
         </Popover>
