@@ -12,8 +12,8 @@ export default defineConfig(async ({ mode }) => ({
       : {
           proxy: {
             // The host checks the Origin of changing requests against its own address.
-            '/api': { target: host, headers: { origin: host } },
-            '^/plugins/.+': { target: host },
+            '/api': { target: host, changeOrigin: true, headers: { origin: host } },
+            '^/plugins/.+': { target: host, changeOrigin: true },
           },
         },
   build: {

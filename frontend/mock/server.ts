@@ -155,9 +155,9 @@ const routes: [string, RegExp, Handler][] = [
   ['GET', /^\/plugins\/([^/]+)$/, (m) => need(data.plugins.find((p) => p.id === m[1]))],
   ['DELETE', /^\/plugins\/([^/]+)$/, (m) => { data.plugins.splice(data.plugins.findIndex((p) => p.id === m[1]), 1); const c = data.catalog.find((x) => x.id === m[1]); if (c) c.installed = null; emit('plenum.plugin.uninstalled', m[1]!); }],
   ['POST', /^\/plugins\/([^/]+)\/(enable|disable)$/, (m) => { const p = need(data.plugins.find((x) => x.id === m[1])); p.status = m[2] === 'enable' ? 'active' : 'disabled'; emit('plenum.plugin.changed', m[1]!); return p; }],
-  ['GET', /^\/plugins\/([^/]+)\/settings$/, () => ({ schema: [{ name: 'mail', title: data.text('Mail to', '收件人'), type: 'string', required: true }, { name: 'token', title: 'Token', type: 'string', secret: true }, { name: 'level', title: data.text('Level', '级别'), type: 'string', options: ['low', 'high'] }], values: { mail: 'ops@example.com' } })],
+  ['GET', /^\/plugins\/([^/]+)\/settings$/, () => ({ settings: [{ name: 'mail', title: data.text('Mail to', '收件人'), type: 'string', required: true }, { name: 'token', title: 'Token', type: 'string', secret: true }, { name: 'level', title: data.text('Level', '级别'), type: 'string', options: ['low', 'high'] }], values: { mail: 'ops@example.com', token: true } })],
   ['PUT', /^\/plugins\/([^/]+)\/settings$/, (_m, _q, b) => b],
-  ['GET', /^\/plugins\/([^/]+)\/logs$/, () => ({ items: ['info', 'warn', 'error'].map((level, i) => ({ at: data.ago(9 - i), level, message: ['graded 40 targets', 'one target did not answer', 'a report could not be closed: its inspection is gone'][i] })), next_cursor: null, total: 3 })],
+  ['GET', /^\/plugins\/([^/]+)\/logs$/, () => ({ items: ['info', 'warn', 'error'].map((level, i) => ({ at: data.ago(9 - i), level, call: '0197aaaa-0000-7000-8000-00000000000' + i, fields: i ? {} : { report: 'rp-17' }, message: ['graded 40 targets', 'one target did not answer', 'a report could not be closed: its inspection is gone'][i] })), next_cursor: null, total: 3 })],
   ['GET', /^\/plugins\/([^/]+)\/http\/hello$/, (_m, q) => ({ hello: q.get('name') ?? 'world', items: data.hosts.slice(0, 12).map((h, i) => ({ id: h.id, name: h.label, score: 60 + i * 3, state: i % 4 ? 'succeeded' : 'failed', at: h.updated_at, size: 1e9 * i })) })],
   ['POST', /^\/plugins\/([^/]+)\/http\/items(\/.*)?$/, (_m, _q, b) => { if (b.fail) throw new Refused(422, 'demo.refused', 'Refused', 'it was asked to fail'); return { id: 'h-1' }; }],
 ];
@@ -165,7 +165,7 @@ const routes: [string, RegExp, Handler][] = [
 function install(id: string, granted: string[]) {
   const c = need(data.catalog.find((x) => x.id === id));
   c.installed = c.version;
-  const p = { id, name: c.name, publisher: c.publisher, version: c.version, status: 'compiling', status_reason: null as string | null, description: c.description, pages: data.demoPages, permissions: c.permissions, granted: Object.fromEntries(c.permissions.filter((x) => granted.includes(x.name)).map((x) => [x.name, x.scope])), signature: c.signature, installed_at: data.ago(0), limits: { memory_mb: 256, cpu_ms: 20000, wall_ms: 120000, concurrency: 8 }, stats: { calls: 1204, errors: 2, average_ms: 0.31, stored_bytes: 3_400_000 } };
+  const p = { id, name: c.name, publisher: c.publisher, version: c.version, digest: c.digest, icon_url: null, actions: [], installed_by: 'admin', status: 'compiling', status_reason: null as string | null, description: c.description, pages: data.demoPages, permissions: c.permissions, granted: Object.fromEntries(c.permissions.filter((x) => granted.includes(x.name)).map((x) => [x.name, x.scope])), signature: c.signature, installed_at: data.ago(0), limits: { memory_mb: 256, cpu_ms: 20000, wall_ms: 120000, concurrency: 8 }, stats: { calls: 1204, errors: 2, cpu_ms: 8200, memory_peak_bytes: 3_400_000, p50_ms: 0.31, p95_ms: 1.2, p99_ms: 14 } };
   data.plugins.push(p);
   emit('plenum.plugin.installed', id);
   setTimeout(() => {

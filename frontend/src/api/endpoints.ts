@@ -99,11 +99,11 @@ export const api = {
   plugins: {
     list: () => http.get<A.Page<A.Plugin>>('/plugins'),
     get: (id: string) => http.get<A.Plugin>(segment`/plugins/${id}`),
-    install: (b: { id: string; version: string; permissions: string[] }) => http.post<A.Plugin>('/plugins', b),
+    install: (b: { id: string; version?: string; permissions: string[] }) => http.post<A.Plugin>('/plugins', b),
     uninstall: (id: string, deleteData: boolean) => http.delete<void>(segment`/plugins/${id}`, { delete_data: deleteData }),
     enable: (id: string) => http.post<A.Plugin>(segment`/plugins/${id}/enable`),
     disable: (id: string) => http.post<A.Plugin>(segment`/plugins/${id}/disable`),
-    settings: (id: string) => http.get<{ schema: A.Setting[]; values: Record<string, A.Json> }>(segment`/plugins/${id}/settings`),
+    settings: (id: string) => http.get<{ settings: A.Setting[]; values: Record<string, A.Json> }>(segment`/plugins/${id}/settings`),
     putSettings: (id: string, values: Record<string, A.Json>) => http.put<unknown>(segment`/plugins/${id}/settings`, values),
     logs: (id: string, q: L = {}) => http.get<A.Page<A.PluginLog>>(segment`/plugins/${id}/logs`, q),
     action: (id: string, name: string, input: A.Json) => http.post<A.Json>(segment`/plugins/${id}/actions/${name}`, input),

@@ -68,16 +68,19 @@ export function startLive(client: QueryClient): () => void {
   let stopped = false;
   let close: (() => void) | undefined;
   let wasDown = false;
+  let flushed = 0;
 
   const deliver = (e: CloudEvent) => {
     listeners.forEach((f) => f(e));
     for (const key of staleKeys(e)) pending.set(key.join('/'), key);
+    // The first event shows at once; a storm of them is one reading a second, so that answers have time to arrive.
     timer ??= setTimeout(() => {
       timer = undefined;
+      flushed = Date.now();
       const keys = [...pending.values()];
       pending.clear();
       for (const queryKey of keys) void client.invalidateQueries({ queryKey });
-    }, 250);
+    }, Date.now() - flushed < 2000 ? 1000 : 150);
   };
   const heardState = (s: StreamState) => {
     setState(s);

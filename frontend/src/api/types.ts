@@ -366,7 +366,6 @@ export interface PermissionAsk {
   name: string;
   scope?: Record<string, string[]> | null;
   reason: Text;
-  optional?: boolean;
 }
 
 export interface Signature {
@@ -376,21 +375,23 @@ export interface Signature {
 }
 
 export interface CatalogEntry {
-  id: string;
+  /** Null when the package cannot be read; `problem` then says why. */
+  id: string | null;
+  file: string;
   name: Text;
-  publisher: string;
-  version: string;
   description: Text;
+  version: string | null;
+  publisher: string | null;
+  license: string | null;
+  categories: string[];
   icon_url: string | null;
   signature: Signature;
   permissions: PermissionAsk[];
+  api: string | null;
+  size: number;
+  digest: string;
+  problem: string | null;
   installed: string | null;
-  size: number | null;
-  api: string;
-  compatible?: boolean;
-  categories?: string[];
-  license?: string | null;
-  readme?: string | null;
 }
 
 export interface PluginPage {
@@ -404,18 +405,23 @@ export interface PluginPage {
 export interface Plugin {
   id: string;
   name: Text;
-  publisher: string;
+  description: Text;
+  publisher: string | null;
   version: string;
+  digest: string;
   status: 'active' | 'disabled' | 'compiling' | 'failed';
   status_reason: string | null;
-  description: Text;
+  icon_url: string | null;
   pages: PluginPage[];
   permissions: PermissionAsk[];
-  granted: Record<string, Record<string, string[]>> | string[];
+  /** Scopes by permission. */
+  granted: Record<string, Record<string, string[]>>;
   signature: Signature;
+  actions: string[];
   installed_at: string;
-  limits: Record<string, number>;
-  stats: Record<string, number | null>;
+  installed_by: string;
+  limits: Record<string, number> | null;
+  stats: Record<string, number | null> | null;
 }
 
 export interface Setting {
@@ -432,6 +438,7 @@ export interface Setting {
 export interface PluginLog {
   at: string;
   level: string;
+  call: string;
   message: string;
-  call?: string | null;
+  fields: Json;
 }

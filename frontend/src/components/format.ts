@@ -35,7 +35,7 @@ export function relativeTime(d: Date, now: number, locale: Locale): string {
 
 export function duration(ms: number | null | undefined): string {
   if (ms == null || ms < 0) return '—';
-  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 1000) return `${ms < 10 && !Number.isInteger(ms) ? ms.toFixed(2) : Math.round(ms)} ms`;
   const s = ms / 1000;
   if (s < 60) return `${s < 10 ? s.toFixed(1) : Math.round(s)} s`;
   const m = Math.floor(s / 60);

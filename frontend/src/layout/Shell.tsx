@@ -48,7 +48,7 @@ function Nav({ onNavigate }: { onNavigate?: () => void }) {
           {pluginEntries(plugins.data?.items ?? []).map(({ plugin, page, to }) => (
             <li key={to}>
               <Link to={to} className="nav-item" aria-current={path === to || path.startsWith(`${to}/`) ? 'page' : undefined} onClick={onNavigate} activeProps={{}}>
-                {page.icon ? <img src={page.icon} alt="" /> : <Icon of={pluginIcon} />}
+                {page.icon || plugin.icon_url ? <img src={page.icon ?? plugin.icon_url ?? ''} alt="" /> : <Icon of={pluginIcon} />}
                 <span className="clip" title={tl(page.title)}>
                   {plugin.pages.length > 1 && tl(page.title) !== tl(plugin.name) ? `${tl(plugin.name)}: ${tl(page.title)}` : tl(page.title) || tl(plugin.name)}
                 </span>

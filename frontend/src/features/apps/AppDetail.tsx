@@ -34,7 +34,7 @@ export default function AppDetail() {
   return (
     <div className="page">
       <div className="row" style={{ gap: 14, alignItems: 'flex-start' }}>
-        <AppIcon url={first?.icon ?? null} name={tl(p.name)} large />
+        <AppIcon url={p.icon_url} name={tl(p.name)} large />
         <div className="grow">
           <PageHead
             title={tl(p.name)}
@@ -141,7 +141,7 @@ function Overview({ plugin: p }: { plugin: Plugin }) {
             <div>
               <dt>{t('apps.installedAt')}</dt>
               <dd>
-                <Time at={p.installed_at} />
+                <Time at={p.installed_at} /> {p.installed_by && <span className="dim">{p.installed_by}</span>}
               </dd>
             </div>
             {p.pages.map((page) => (
@@ -185,19 +185,24 @@ function Settings({ id }: { id: string }) {
   const settings = useQuery({ queryKey: ['plugins', 'settings', id], queryFn: () => api.plugins.settings(id), refetchOnWindowFocus: false });
   if (settings.error) return <ProblemNote error={settings.error} />;
   if (!settings.data) return <Loading />;
-  if (settings.data.schema.length === 0) return <p className="dim">{t('apps.noSettings')}</p>;
-  return <SettingsForm key={settings.dataUpdatedAt} id={id} schema={settings.data.schema} values={settings.data.values} />;
+  if (settings.data.settings.length === 0) return <p className="dim">{t('apps.noSettings')}</p>;
+  return <SettingsForm key={settings.dataUpdatedAt} id={id} schema={settings.data.settings} values={settings.data.values} />;
 }
 
 function SettingsForm({ id, schema, values }: { id: string; schema: Setting[]; values: Record<string, Json> }) {
   const { t } = useI18n();
   const json = settingsSchema(schema);
-  const [value, setValue] = useState<Json | undefined>(() => ({ ...((defaults(json) as Record<string, Json> | undefined) ?? {}), ...values }));
+  const [value, setValue] = useState<Json | undefined>(() => ({
+    ...((defaults(json) as Record<string, Json> | undefined) ?? {}),
+    // A secret comes as `true` where one is set, never as itself.
+    ...Object.fromEntries(Object.entries(values).filter(([k]) => !schema.some((s) => s.secret && s.name === k))),
+  }));
   const [errors, setErrors] = useState<FieldError[]>([]);
   const secrets = schema.filter((s) => s.secret).map((s) => s.name);
+  const kept = secrets.filter((s) => values[s] === true);
   const save = useAct({
     // A secret that was not typed again stays as it is.
-    run: (v: Json) => api.plugins.putSettings(id, Object.fromEntries(Object.entries(isObject(v) ? v : {}).filter(([k, x]) => !(secrets.includes(k) && (x === '' || x === null))))),
+    run: (v: Json) => api.plugins.putSettings(id, Object.fromEntries(Object.entries(isObject(v) ? v : {}).filter(([k, x]) => !(secrets.includes(k) && (x === '' || x === null || x === undefined))))),
     done: t('cmdb.saved'),
     stale: [['plugins', 'settings', id]],
     quiet: true,
@@ -208,13 +213,13 @@ function SettingsForm({ id, schema, values }: { id: string; schema: Setting[]; v
         className="stack"
         onSubmit={(e) => {
           e.preventDefault();
-          const found = check(json, value).filter((x) => !secrets.some((s) => x.pointer === `/${s}`));
+          const found = check(json, value).filter((x) => !kept.some((s) => x.pointer === `/${s}`));
           setErrors(found);
           if (found.length === 0) save.mutate(value ?? {});
         }}
       >
         <SchemaForm schema={json} value={value} onChange={setValue} errors={errors} />
-        {secrets.length > 0 && <p className="dim">{t('apps.secrets')}</p>}
+        {secrets.length > 0 && <p className="dim">{kept.length > 0 ? t('apps.secretsSet', { names: kept.join(', ') }) : t('apps.secrets')}</p>}
         <ProblemNote error={save.error} />
         <div>
           <Button type="primary" htmlType="submit" loading={save.isPending}>

@@ -40,7 +40,7 @@ export default function Apps() {
                     <tr key={p.id} className="go" onClick={(e) => !(e.target as HTMLElement).closest('a') && void navigate({ to: `/apps/${p.id}` })}>
                       <td className="first">
                         <span className="row">
-                          <AppIcon url={p.pages[0]?.icon ?? null} name={tl(p.name)} />
+                          <AppIcon url={p.icon_url} name={tl(p.name)} />
                           <Link to={`/apps/${p.id}`}>
                             <Clip>{tl(p.name)}</Clip>
                           </Link>

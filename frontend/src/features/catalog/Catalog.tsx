@@ -5,7 +5,7 @@ import { Search, Store } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { CatalogEntry } from '../../api/types';
-import { Chip, Clip, Empty, Icon, Loading, PageHead, ProblemNote } from '../../components/base';
+import { Chip, Clip, Empty, Icon, Loading, Note, PageHead, ProblemNote } from '../../components/base';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
@@ -38,28 +38,33 @@ export default function Catalog() {
       {catalog.data && catalog.data.items.length > 0 && shown.length === 0 && <Empty icon={Store} title={t('list.noMatch')} />}
       <div className="cards">
         {shown.map((e) => (
-          <article key={e.id} className="panel app-card">
+          <article key={e.digest + e.file} className="panel app-card">
             <div className="row" style={{ gap: 12, alignItems: 'flex-start' }}>
               <AppIcon url={e.icon_url} name={tl(e.name)} />
               <div className="grow">
                 <h2 style={{ fontSize: 14, fontWeight: 620 }}>
-                  <Link to={`/catalog/${e.id}`}>
-                    <Clip>{tl(e.name)}</Clip>
-                  </Link>
+                  {e.id ? (
+                    <Link to={`/catalog/${e.id}`}>
+                      <Clip>{tl(e.name)}</Clip>
+                    </Link>
+                  ) : (
+                    <Clip>{e.file}</Clip>
+                  )}
                 </h2>
                 <div className="dim">
-                  {e.publisher} · {e.version}
+                  {[e.publisher, e.version].filter(Boolean).join(' · ')}
                 </div>
               </div>
               {e.installed && <Chip tone={e.installed === e.version ? 'ok' : 'info'}>{e.installed === e.version ? t('catalog.installed') : t('catalog.installedVersion', { version: e.installed })}</Chip>}
             </div>
             <p className="grow">{tl(e.description)}</p>
+            {e.problem && <Note tone="warn">{e.problem}</Note>}
             <div className="row between wrap">
               <Signature signature={e.signature} />
               <span className="row">
-                <Link to={`/catalog/${e.id}`}>{t('catalog.details')}</Link>
-                {can('plugins.manage') && e.installed !== e.version && (
-                  <Button type="primary" size="small" disabled={e.signature.state === 'modified'} onClick={() => setInstalling(e)}>
+                {e.id && <Link to={`/catalog/${e.id}`}>{t('catalog.details')}</Link>}
+                {can('plugins.manage') && e.id && e.installed !== e.version && (
+                  <Button type="primary" size="small" disabled={e.problem !== null} onClick={() => setInstalling(e)}>
                     {e.installed ? t('catalog.update') : t('catalog.install')}
                   </Button>
                 )}

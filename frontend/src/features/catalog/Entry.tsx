@@ -1,7 +1,7 @@
 import { Button } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { lazy, Suspense, useState } from 'react';
+import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import { Chip, Loading, Note, PageHead, Panel, ProblemNote } from '../../components/base';
 import { bytes } from '../../components/format';
@@ -11,8 +11,6 @@ import { AppIcon } from './AppIcon';
 import { InstallDialog } from './InstallDialog';
 import { Permissions } from './Permissions';
 import { Signature } from './Signature';
-
-const Markdown = lazy(() => import('../../components/Markdown'));
 
 export default function Entry() {
   const { t, tl, maybe } = useI18n();
@@ -44,7 +42,7 @@ export default function Entry() {
               <>
                 {e.installed && <Button onClick={() => void navigate({ to: `/apps/${e.id}` })}>{t('catalog.manage')}</Button>}
                 {can('plugins.manage') && e.installed !== e.version && (
-                  <Button type="primary" disabled={e.signature.state === 'modified'} onClick={() => setInstalling(true)}>
+                  <Button type="primary" disabled={e.problem !== null} onClick={() => setInstalling(true)}>
                     {e.installed ? t('catalog.update') : t('catalog.install')}
                   </Button>
                 )}
@@ -53,17 +51,12 @@ export default function Entry() {
           />
         </div>
       </div>
-      {e.signature.state === 'modified' && <Note tone="bad" title={t('signature.modified')}>{t('signature.modified.text')}</Note>}
+      {e.problem && <Note tone="bad" title={t('catalog.problem')}>{e.problem}</Note>}
       {!can('plugins.manage') && !e.installed && <Note tone="info">{t('catalog.askAdmin')}</Note>}
       <div className="split">
         <div className="stack">
           <Panel title={t('catalog.what')}>
             <p style={{ maxWidth: '76ch' }}>{tl(e.description)}</p>
-            {e.readme && (
-              <Suspense fallback={<Loading />}>
-                <Markdown text={e.readme} />
-              </Suspense>
-            )}
           </Panel>
           <Panel title={t('catalog.permissions')}>
             <p className="dim">{t('catalog.permissionsText')}</p>
@@ -82,12 +75,10 @@ export default function Entry() {
                 <dt>{t('field.version')}</dt>
                 <dd>{e.version}</dd>
               </div>
-              {e.size != null && (
-                <div>
-                  <dt>{t('catalog.size')}</dt>
-                  <dd>{bytes(e.size)}</dd>
-                </div>
-              )}
+              <div>
+                <dt>{t('catalog.size')}</dt>
+                <dd>{bytes(e.size)}</dd>
+              </div>
               <div>
                 <dt>{t('catalog.api')}</dt>
                 <dd className="mono">{e.api}</dd>
@@ -98,7 +89,7 @@ export default function Entry() {
                   <dd>{e.license}</dd>
                 </div>
               )}
-              {e.categories && e.categories.length > 0 && (
+              {e.categories.length > 0 && (
                 <div>
                   <dt>{t('catalog.categories')}</dt>
                   <dd>{e.categories.map((c) => maybe(`category.${c}`, c)).join(', ')}</dd>

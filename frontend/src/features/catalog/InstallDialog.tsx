@@ -16,17 +16,18 @@ export function InstallDialog({ entry: e, onClose }: { entry: CatalogEntry; onCl
   const { t, tl } = useI18n();
   const navigate = useNavigate();
   const client = useQueryClient();
+  const id = e.id ?? '';
   const [granted, setGranted] = useState(e.permissions.map((p) => p.name));
   const [installed, setInstalled] = useState(false);
   const install = useAct<void, Plugin>({
-    run: () => api.plugins.install({ id: e.id, version: e.version, permissions: granted }),
+    run: () => api.plugins.install({ id, ...(e.version ? { version: e.version } : {}), permissions: granted }),
     stale: [['plugins'], ['catalog'], ['home'], ['workflows'], ['actions']],
     quiet: true,
     then: () => setInstalled(true),
   });
   const plugin = useQuery({
-    queryKey: ['plugins', 'one', e.id],
-    queryFn: () => api.plugins.get(e.id),
+    queryKey: ['plugins', 'one', id],
+    queryFn: () => api.plugins.get(id),
     enabled: installed,
     refetchInterval: (q) => (q.state.data?.status === 'compiling' ? 1000 : false),
   });
@@ -63,7 +64,7 @@ export function InstallDialog({ entry: e, onClose }: { entry: CatalogEntry; onCl
                 disabled={status !== 'active'}
                 onClick={() => {
                   onClose();
-                  void navigate({ to: `/app/${e.id}/${first.id}` });
+                  void navigate({ to: `/app/${id}/${first.id}` });
                 }}
               >
                 {t('catalog.open')}

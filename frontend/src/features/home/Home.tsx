@@ -170,7 +170,7 @@ function InstalledApps() {
       <div className="tiles">
         {entries.map(({ plugin, page, to }) => (
           <Link key={to} to={to} className="tile">
-            <AppIcon url={page.icon} name={tl(plugin.name)} />
+            <AppIcon url={page.icon ?? plugin.icon_url} name={tl(plugin.name)} />
             <span style={{ minWidth: 0 }}>
               <Clip>{tl(page.title) || tl(plugin.name)}</Clip>
               <div className="faint">{plugin.version}</div>
