@@ -117,7 +117,7 @@ fn matches(pattern: &str, path: &str) -> Option<Vec<(String, String)>> {
     let mut rest = path.trim_start_matches('/');
     let mut parts = pattern.trim_start_matches('/').split('/');
     loop {
-        let Some(part) = parts.next() else { return None };
+        let part = parts.next()?;
         if let Some(name) = part.strip_prefix("{*").and_then(|p| p.strip_suffix('}')) {
             params.push((name.to_owned(), percent_decode(rest, false)));
             return Some(params);
