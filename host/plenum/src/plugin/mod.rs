@@ -1,6 +1,7 @@
 //! `plenum plugin`: what a plugin author does, from nothing to a signed package.
 
 mod build;
+mod new;
 mod toolchain;
 
 use std::io::Write;
@@ -13,6 +14,14 @@ use plenum_runtime::package::{self, Archive, Package, TrustedKey};
 
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
+    /// Make the folder of a new plugin: a page, a route, an action and tests to start from
+    New {
+        /// Its id: 2 to 40 of a-z, 0-9 and hyphen
+        name: String,
+        /// Where [default: ./NAME]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
     /// Compile a Rust plugin to a WebAssembly component and pack it
     Build {
         /// The plugin's folder, with its plugin.toml
@@ -74,6 +83,7 @@ pub enum PluginCommand {
 
 pub fn run(command: PluginCommand) -> anyhow::Result<()> {
     match command {
+        PluginCommand::New { name, dir } => new::create(&name, dir),
         PluginCommand::Build { dir, out, key } => build::build(&dir, &out, key.as_deref()),
         PluginCommand::Pack { dir, component, out, key } => build::pack(&dir, component.as_deref(), &out, key.as_deref()),
         PluginCommand::Keygen { out, no_password } => keygen(&out, no_password),
