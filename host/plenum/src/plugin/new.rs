@@ -22,8 +22,14 @@ static SDK_WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust/wit")
 static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../wit");
 
 /// Where each folder goes. The SDK finds the contract at `../../wit`, here as in the repository.
-const FOLDERS: &[(&str, &Dir<'_>)] =
-    &[("src", &SRC), ("web", &WEB), ("schemas", &SCHEMAS), (".plenum/sdk/rust/src", &SDK_SRC), (".plenum/sdk/rust/wit", &SDK_WIT), (".plenum/wit", &WIT)];
+const FOLDERS: &[(&str, &Dir<'_>)] = &[
+    ("src", &SRC),
+    ("web", &WEB),
+    ("schemas", &SCHEMAS),
+    (".plenum/sdk/rust/src", &SDK_SRC),
+    (".plenum/sdk/rust/wit", &SDK_WIT),
+    (".plenum/wit", &WIT),
+];
 
 /// Writes a plugin called `id` into `dir`, which must not be there or be empty.
 pub fn create(id: &str, dir: Option<PathBuf>) -> anyhow::Result<()> {
