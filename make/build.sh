@@ -36,7 +36,7 @@ plugins() {
     if fresh "$stamp" "$dir" sdk/rust sdk/js wit "$CACHE/keys/build.key" && ls "$CATALOG/$id"-*.plenum >/dev/null 2>&1; then continue; fi
     say "plugin $id: building"
     rm -f "$CATALOG/$id"-*.plenum
-    "$BIN/plenum" plugin build "$dir" --out "$CATALOG" --key "$CACHE/keys/build.key" || fail "plugin $id does not build: see above"
+    "$BIN/plenum" plugin build "$dir" --locked --out "$CATALOG" --key "$CACHE/keys/build.key" || fail "plugin $id does not build: see above"
     touch "$stamp"
   done
 }

@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use plenum_access::Permission;
 use plenum_runtime::package::{Manifest, PackageWriter, PageKind};
 
+use super::check::{self, Interfaces};
 use super::toolchain::{self, TARGET};
 
 /// The bridge that framed pages speak to the portal with.
@@ -23,10 +23,10 @@ fn manifest(dir: &Path) -> anyhow::Result<Manifest> {
 }
 
 /// Compiles the crate in `dir` and packs it.
-pub fn build(dir: &Path, out: &Path, key: Option<&Path>) -> anyhow::Result<()> {
+pub fn build(dir: &Path, out: &Path, key: Option<&Path>, locked: bool) -> anyhow::Result<()> {
     let m = manifest(dir)?;
     let component = match m.component {
-        Some(_) => Some(compile(dir)?),
+        Some(_) => Some(compile(dir, locked)?),
         None => None,
     };
     finish(dir, m, component, out, key)
@@ -43,7 +43,7 @@ pub fn pack(dir: &Path, component: Option<&Path>, out: &Path, key: Option<&Path>
     finish(dir, m, component, out, key)
 }
 
-fn compile(dir: &Path) -> anyhow::Result<Vec<u8>> {
+fn compile(dir: &Path, locked: bool) -> anyhow::Result<Vec<u8>> {
     let t = toolchain::find()?;
     println!("compiling with {}", t.name);
     let started = Instant::now();
@@ -55,8 +55,11 @@ fn compile(dir: &Path) -> anyhow::Result<Vec<u8>> {
     };
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--target", TARGET, "--target-dir"]).arg(&target).current_dir(dir).env_remove("CARGO_TARGET_DIR");
-    if dir.join("Cargo.lock").exists() {
+    if locked {
         cargo.arg("--locked");
+    }
+    for (name, value) in small(dir)? {
+        cargo.env(name, value);
     }
     for (k, v) in &t.env {
         if v.is_empty() {
@@ -78,46 +81,66 @@ fn compile(dir: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(component)
 }
 
+/// A release is small where the author says nothing else: a component is loaded into every host. What Cargo.toml sets is left alone.
+fn small(dir: &Path) -> anyhow::Result<Vec<(String, &'static str)>> {
+    let toml = cargo_toml(dir)?;
+    let set = toml.get("profile").and_then(|p| p.get("release")).and_then(|r| r.as_table());
+    let defaults = [("opt-level", "s"), ("lto", "fat"), ("codegen-units", "1"), ("strip", "symbols")];
+    let name = |key: &str| format!("CARGO_PROFILE_RELEASE_{}", key.replace('-', "_").to_ascii_uppercase());
+    Ok(defaults
+        .into_iter()
+        .filter(|(k, _)| set.is_none_or(|s| !s.contains_key(*k)))
+        .map(|(k, v)| (name(k), v))
+        .filter(|(k, _)| std::env::var_os(k).is_none())
+        .collect())
+}
+
 fn crate_name(dir: &Path) -> anyhow::Result<String> {
+    let toml = cargo_toml(dir)?;
+    let name = |section: &str| toml.get(section).and_then(|s| s.get("name")).and_then(|n| n.as_str()).map(str::to_owned);
+    name("lib").or_else(|| name("package")).with_context(|| format!("{} names no package", dir.join("Cargo.toml").display()))
+}
+
+fn cargo_toml(dir: &Path) -> anyhow::Result<toml::Table> {
     let path = dir.join("Cargo.toml");
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("{} cannot be read; to pack a component of another language use `plenum plugin pack`", path.display()))?;
-    let toml: toml::Table = text.parse().with_context(|| path.display().to_string())?;
-    let name = |section: &str| toml.get(section).and_then(|s| s.get("name")).and_then(|n| n.as_str()).map(str::to_owned);
-    name("lib").or_else(|| name("package")).with_context(|| format!("{} names no package", path.display()))
+    text.parse().with_context(|| path.display().to_string())
 }
 
 /// A core module becomes a component; a component stays as it is.
-fn componentize(wasm: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub fn componentize(wasm: &[u8]) -> anyhow::Result<Vec<u8>> {
     if wasmparser::Parser::is_component(wasm) {
         return Ok(wasm.to_vec());
     }
+    if !wasmparser::Parser::is_core_wasm(wasm) {
+        bail!("this is no WebAssembly; a component starts with the bytes 00 61 73 6d");
+    }
+    foreign(wasm)?;
     let encoded = wit_component::ComponentEncoder::default().validate(true).module(wasm).and_then(|mut e| e.encode());
     encoded.map_err(|e| anyhow::anyhow!("the module cannot become a component: {e:#}"))
 }
 
-/// Names of a component's imports and exports.
-pub fn interfaces(component: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_usize);
-    for payload in wasmparser::Parser::new(0).parse_all(component) {
-        use wasmparser::Payload;
-        match payload? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(s) if depth == 0 => {
-                for i in s {
-                    imports.push(i?.name.name.to_owned());
-                }
+/// Modules made for a browser or for another kind of WASI fail to encode with words that say nothing of the reason.
+fn foreign(module: &[u8]) -> anyhow::Result<()> {
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        let wasmparser::Payload::ImportSection(section) = payload? else { continue };
+        for import in section.into_imports() {
+            let import = import?;
+            if import.module.starts_with("__wbindgen") || import.module == "wbg" {
+                bail!(
+                    "a crate of the plugin speaks to a browser (wasm-bindgen). `cargo tree -i wasm-bindgen --target {TARGET}` names it; turn off its feature for browsers (chrono: `clock` and `wasmbind`, uuid and getrandom: `js`), and take the time and random numbers from plenum_sdk"
+                );
             }
-            Payload::ComponentExportSection(s) if depth == 0 => {
-                for e in s {
-                    exports.push(e?.name.name.to_owned());
-                }
+            if import.module == "wasi_snapshot_preview1" {
+                bail!("the module was built for wasm32-wasip1. Build it for wasm32-wasip2, or for {TARGET} with plenum_sdk");
             }
-            _ => {}
+            if import.module == "env" {
+                bail!("the module needs {:?} from C code that is not there (`env`); a plugin's crates have to be pure Rust", import.name);
+            }
         }
     }
-    Ok((imports, exports))
+    Ok(())
 }
 
 fn finish(dir: &Path, m: Manifest, component: Option<Vec<u8>>, out: &Path, key: Option<&Path>) -> anyhow::Result<()> {
@@ -129,7 +152,7 @@ fn finish(dir: &Path, m: Manifest, component: Option<Vec<u8>>, out: &Path, key: 
         files.insert("web/plenum-bridge.js".to_owned(), BRIDGE.as_bytes().to_vec());
     }
     if let Some(c) = &component {
-        check_imports(&m, c)?;
+        checked(&m, c)?;
     }
     let name = format!("{}-{}.plenum", m.id, m.version);
     let mut writer = PackageWriter::new(m);
@@ -153,6 +176,21 @@ fn finish(dir: &Path, m: Manifest, component: Option<Vec<u8>>, out: &Path, key: 
     Ok(())
 }
 
+/// Says what the component can reach, and stops at what the host would refuse.
+fn checked(m: &Manifest, component: &[u8]) -> anyhow::Result<()> {
+    let interfaces = Interfaces::of(component)?;
+    let report = check::check(m, &interfaces);
+    for a in &report.advice {
+        eprintln!("advice: {a}");
+    }
+    if !report.problems.is_empty() {
+        bail!("{}", report.problems.join("\n"));
+    }
+    let names = |side: &BTreeMap<String, Vec<String>>| side.keys().cloned().collect::<Vec<_>>().join(", ");
+    println!("imports: {}\nexports: {}", names(&interfaces.imports), names(&interfaces.exports));
+    Ok(())
+}
+
 fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
     for e in entries.flatten() {
@@ -166,39 +204,6 @@ fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> an
             files.insert(name, std::fs::read(&path)?);
         } else {
             bail!("{} is a link; packages hold plain files only", path.display());
-        }
-    }
-    Ok(())
-}
-
-/// The permission that an import needs: said here, so that the author does not first hear it at installation.
-fn needs(import: &str) -> Option<&'static [Permission]> {
-    let table: &[(&str, &'static [Permission])] = &[
-        ("plenum:cmdb/", &[Permission::CmdbRead, Permission::CmdbWrite]),
-        ("plenum:jobs/", &[Permission::JobsRun, Permission::JobsRead]),
-        ("plenum:workflow/runs", &[Permission::WorkflowRun, Permission::WorkflowRead]),
-        ("plenum:workflow/schedules", &[Permission::WorkflowRun]),
-        ("plenum:store/", &[Permission::Store]),
-        ("plenum:events/", &[Permission::EventsPublish]),
-        ("wasi:http/outgoing-handler", &[Permission::HttpOutgoing]),
-    ];
-    table.iter().find(|(prefix, _)| import.starts_with(prefix)).map(|(_, p)| *p)
-}
-
-fn check_imports(m: &Manifest, component: &[u8]) -> anyhow::Result<()> {
-    let (imports, _) = interfaces(component)?;
-    for import in &imports {
-        if let Some(any) = needs(import)
-            && !any.iter().any(|p| m.permissions.iter().any(|r| r.name == p.name()))
-        {
-            let names: Vec<&str> = any.iter().map(|p| p.name()).collect();
-            bail!(
-                "the component imports {import}, and plugin.toml does not ask for it. Add:\n\n[[permissions]]\nname = \"{}\"\nreason = {{ en = \"...\" }}\n",
-                names.join("\" or \"")
-            );
-        }
-        if !import.starts_with("plenum:") && !import.starts_with("wasi:") {
-            bail!("the component imports {import}, which no host offers; is it for another platform?");
         }
     }
     Ok(())

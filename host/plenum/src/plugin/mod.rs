@@ -1,6 +1,7 @@
 //! `plenum plugin`: what a plugin author does, from nothing to a signed package.
 
 mod build;
+mod check;
 mod new;
 mod toolchain;
 
@@ -33,6 +34,9 @@ pub enum PluginCommand {
         /// Sign it with this secret key (see `keygen`)
         #[arg(long)]
         key: Option<PathBuf>,
+        /// Take the crates that Cargo.lock names, or fail
+        #[arg(long)]
+        locked: bool,
     },
     /// Pack a component that is already there (any language), with the files beside its plugin.toml
     Pack {
@@ -84,7 +88,7 @@ pub enum PluginCommand {
 pub fn run(command: PluginCommand) -> anyhow::Result<()> {
     match command {
         PluginCommand::New { name, dir } => new::create(&name, dir),
-        PluginCommand::Build { dir, out, key } => build::build(&dir, &out, key.as_deref()),
+        PluginCommand::Build { dir, out, key, locked } => build::build(&dir, &out, key.as_deref(), locked),
         PluginCommand::Pack { dir, component, out, key } => build::pack(&dir, component.as_deref(), &out, key.as_deref()),
         PluginCommand::Keygen { out, no_password } => keygen(&out, no_password),
         PluginCommand::Sign { package, key } => sign(&package, &key),
@@ -213,8 +217,13 @@ fn inspect(path: &Path) -> anyhow::Result<()> {
         }
     }
     if let Some(c) = &p.component {
-        let (imports, exports) = build::interfaces(c)?;
-        println!("imports\n  {}\nexports\n  {}", imports.join("\n  "), exports.join("\n  "));
+        let interfaces = check::Interfaces::of(c)?;
+        for (what, side) in [("imports", &interfaces.imports), ("exports", &interfaces.exports)] {
+            println!("{what}");
+            for (name, functions) in side {
+                println!("  {name}{}{}", if functions.is_empty() { "" } else { "  " }, functions.join(", "));
+            }
+        }
     }
     println!("files");
     for (name, bytes) in &p.files {
