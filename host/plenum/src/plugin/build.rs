@@ -25,22 +25,31 @@ fn manifest(dir: &Path) -> anyhow::Result<Manifest> {
 /// Compiles the crate in `dir` and packs it.
 pub fn build(dir: &Path, out: &Path, key: Option<&Path>, locked: bool) -> anyhow::Result<()> {
     let m = manifest(dir)?;
+    let files = files(dir, &m)?;
+    // A wrong path is not worth a minute of compiling.
+    m.check_files(&files, m.component.is_some())?;
     let component = match m.component {
         Some(_) => Some(compile(dir, locked)?),
         None => None,
     };
-    finish(dir, m, component, out, key)
+    finish(m, files, component, out, key)
 }
 
 /// Packs a component that is there.
 pub fn pack(dir: &Path, component: Option<&Path>, out: &Path, key: Option<&Path>) -> anyhow::Result<()> {
     let m = manifest(dir)?;
+    let files = files(dir, &m)?;
     let path = component.map(Path::to_owned).or_else(|| m.component.as_ref().map(|c| dir.join(&c.path)));
+    m.check_files(&files, path.is_some())?;
     let component = match path {
-        Some(p) => Some(componentize(&std::fs::read(&p).with_context(|| format!("the component {} cannot be read", p.display()))?)?),
+        Some(p) => {
+            let wasm = std::fs::read(&p)
+                .with_context(|| format!("the component {} cannot be read; build it first, or name it with --component", p.display()))?;
+            Some(componentize(&wasm).with_context(|| p.display().to_string())?)
+        }
         None => None,
     };
-    finish(dir, m, component, out, key)
+    finish(m, files, component, out, key)
 }
 
 fn compile(dir: &Path, locked: bool) -> anyhow::Result<Vec<u8>> {
@@ -143,7 +152,8 @@ fn foreign(module: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn finish(dir: &Path, m: Manifest, component: Option<Vec<u8>>, out: &Path, key: Option<&Path>) -> anyhow::Result<()> {
+/// What goes into the package beside the component.
+fn files(dir: &Path, m: &Manifest) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
     for folder in FOLDERS {
         collect(dir, &dir.join(folder), &mut files)?;
@@ -151,6 +161,10 @@ fn finish(dir: &Path, m: Manifest, component: Option<Vec<u8>>, out: &Path, key: 
     if m.pages.iter().any(|p| p.kind == PageKind::Framed) {
         files.insert("web/plenum-bridge.js".to_owned(), BRIDGE.as_bytes().to_vec());
     }
+    Ok(files)
+}
+
+fn finish(m: Manifest, files: BTreeMap<String, Vec<u8>>, component: Option<Vec<u8>>, out: &Path, key: Option<&Path>) -> anyhow::Result<()> {
     if let Some(c) = &component {
         checked(&m, c)?;
     }
@@ -192,9 +206,17 @@ fn checked(m: &Manifest, component: &[u8]) -> anyhow::Result<()> {
 }
 
 fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
-    for e in entries.flatten() {
-        let path = e.path();
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e).with_context(|| format!("{} cannot be read", dir.display())),
+    };
+    for e in entries {
+        let path = e?.path();
+        // What editors and version control leave behind is nobody's page.
+        if path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
         // What a link points to may lie outside of the plugin.
         let kind = std::fs::symlink_metadata(&path)?.file_type();
         if kind.is_dir() {
