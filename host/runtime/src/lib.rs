@@ -17,6 +17,8 @@ mod outgoing;
 pub mod package;
 mod plugin;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};

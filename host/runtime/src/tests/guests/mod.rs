@@ -1,0 +1,35 @@
+//! Components made from text at run time, so that the tests need no compiler for WebAssembly.
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+pub const ACTIONS: &str = include_str!("actions.wat");
+pub const WEB: &str = include_str!("web.wat");
+
+/// A component of a world of `wasi.wit` from a core module in text.
+pub fn component(world: &str, wat: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    for dir in ["types", "cmdb", "jobs", "workflow", "store", "events", "log", "plugin"] {
+        resolve.push_dir(format!("{}/../../wit/{dir}", env!("CARGO_MANIFEST_DIR"))).expect("wit");
+    }
+    let package = resolve.push_str("wasi.wit", include_str!("wasi.wit")).expect("wit of the tests");
+    let world = resolve.select_world(&[package], Some(world)).expect("a world");
+    let mut module = wat::parse_str(wat).expect("text of a module");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
+    ComponentEncoder::default().validate(true).module(&module).expect("a module of the world").encode().expect("a component")
+}
+
+/// A guest with one import that it may not have; its action calls it.
+pub fn importing(world: &str, interface: &str, function: &str, params: &str) -> Vec<u8> {
+    let call = params.split(' ').filter(|p| !p.is_empty()).map(|p| format!("({p}.const 0)")).collect::<String>();
+    component(
+        world,
+        &format!(
+            r#"(module
+                (import "{interface}" "{function}" (func $f (param {params})))
+                (memory (export "memory") 1)
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+                (func (export "plenum:plugin/actions@0.1.0#call") (param i32 i32 i32 i32) (result i32) (call $f {call}) (i32.const 0)))"#
+        ),
+    )
+}

@@ -1,0 +1,228 @@
+//! Plugins through [`Plugins`], with real components.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod guests;
+mod http;
+mod life;
+mod limits;
+mod refusals;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plenum_access::{Access, Principal, Role, UserPrincipal};
+use plenum_cmdb::Cmdb;
+use plenum_jobs::{Jobs, JobsConfig};
+use plenum_store::{Db, Documents, Events, Migration};
+use plenum_workflow::Workflows;
+use serde_json::Value as Json;
+use tokio_util::sync::CancellationToken;
+
+use crate::package::{Archive, Manifest, PackageWriter, TrustedKey, generate_key};
+use crate::{Plugins, RuntimeConfig, RuntimeError};
+
+pub const SETS: &[&[Migration]] =
+    &[plenum_access::MIGRATIONS, plenum_cmdb::MIGRATIONS, plenum_jobs::MIGRATIONS, plenum_workflow::MIGRATIONS, crate::MIGRATIONS];
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn user(role: Role) -> Principal {
+    Principal::User(UserPrincipal { id: "u1".into(), name: "alice".into(), role })
+}
+
+pub fn admin() -> Principal {
+    user(Role::Administrator)
+}
+
+/// A host without HTTP, its catalog, and a publisher that it trusts.
+pub struct World {
+    pub db: Db,
+    pub plugins: Plugins,
+    pub workflows: Workflows,
+    pub events: Events,
+    pub access: Access,
+    pub secret: String,
+    public: String,
+    pub dir: Arc<tempfile::TempDir>,
+    stop: CancellationToken,
+    _database: Option<tempfile::TempDir>,
+}
+
+impl World {
+    pub async fn new(db: Db) -> World {
+        let (public, secret) = generate_key(None).unwrap();
+        World::start(db, Arc::new(tempfile::tempdir().unwrap()), public, secret, false).await
+    }
+
+    /// On SQLite, for what has nothing to do with the database.
+    pub async fn quick() -> World {
+        let (db, guard) = plenum_store::testing::sqlite(SETS).await;
+        World { _database: Some(guard), ..World::new(db).await }
+    }
+
+    async fn start(db: Db, dir: Arc<tempfile::TempDir>, public: String, secret: String, developer_mode: bool) -> World {
+        let stop = CancellationToken::new();
+        let (access, events, docs) = (Access::new(db.clone()), Events::new(db.clone()), Documents::new(db.clone()));
+        let cmdb = Cmdb::new(db.clone(), docs.clone(), access.clone()).await.unwrap();
+        let jobs = Jobs::new(db.clone(), access.clone(), cmdb.clone(), JobsConfig::new(dir.path(), "127.0.0.1:1")).await.unwrap();
+        std::fs::create_dir_all(dir.path().join("catalog")).unwrap();
+        let config = RuntimeConfig {
+            data: dir.path().to_owned(),
+            catalogs: vec![dir.path().join("catalog")],
+            trusted_keys: vec![TrustedKey { name: "Tests".into(), public_key: public.clone() }],
+            developer_mode,
+        };
+        let plugins = Plugins::new(config, db.clone(), docs, access.clone(), events.clone(), cmdb, jobs, stop.clone()).unwrap();
+        let workflows = Workflows::new(db.clone(), access.clone(), events.clone(), Arc::new(plugins.clone()));
+        plugins.start(workflows.clone()).await.unwrap();
+        workflows.start_engine(stop.clone());
+        World { db, plugins, workflows, events, access, secret, public, dir, stop, _database: None }
+    }
+
+    /// The same data, after the process ended.
+    pub async fn restarted(self) -> World {
+        self.end().await;
+        let World { db, dir, public, secret, _database, .. } = self;
+        World { _database, ..World::start(db, dir, public, secret, false).await }
+    }
+
+    pub async fn in_developer_mode(self) -> World {
+        self.end().await;
+        let World { db, dir, public, secret, _database, .. } = self;
+        World { _database, ..World::start(db, dir, public, secret, true).await }
+    }
+
+    pub async fn end(&self) {
+        self.stop.cancel();
+        self.workflows.stopped().await;
+        self.plugins.stopped().await;
+    }
+
+    pub fn catalog_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("catalog")
+    }
+
+    /// Puts a package, signed by the publisher, into the catalog.
+    pub fn offer(&self, mut archive: Archive) {
+        archive.sign(&self.secret, None).unwrap();
+        self.put("offered.plenum", &archive.to_bytes().unwrap());
+    }
+
+    pub fn put(&self, file: &str, bytes: &[u8]) {
+        std::fs::write(self.catalog_dir().join(file), bytes).unwrap();
+    }
+
+    /// Offers and installs the guest of many behaviours.
+    pub async fn installed(&self, limits: &str) -> Result<crate::Installed, RuntimeError> {
+        self.offer(demo(limits));
+        self.plugins.install(&admin(), "demo", None, &granted(&["events.read", "store"])).await
+    }
+
+    pub async fn action(&self, name: &str, input: Json) -> Result<Json, RuntimeError> {
+        soon(self.plugins.call_action(&admin(), "demo", name, &input, None)).await
+    }
+
+    pub async fn log(&self) -> Vec<crate::logs::Line> {
+        self.plugins.logs(&admin(), "demo", crate::logs::Level::Debug, "", 5_000).await.unwrap()
+    }
+}
+
+pub fn granted(names: &[&str]) -> Vec<String> {
+    names.iter().map(|n| (*n).to_owned()).collect()
+}
+
+pub async fn soon<F: Future>(f: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, f).await.expect("in time")
+}
+
+/// Asks until the answer is there.
+pub async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    soon(async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
+
+const HEAD: &str = r#"
+id = "demo"
+name = "Demo"
+version = "0.1.0"
+api = "^0.1"
+publisher = "Tests"
+description = "Does good and bad things."
+"#;
+
+pub fn manifest(more: &str) -> Manifest {
+    Manifest::from_toml(&format!("{HEAD}{more}")).unwrap()
+}
+
+const PARTS: &str = r#"
+[[permissions]]
+name = "events.read"
+scope = { types = ["test.*"] }
+reason = "Reacts"
+[[permissions]]
+name = "store"
+reason = "Keeps"
+[[actions]]
+name = "echo"
+input = "schemas/echo.json"
+output = "schemas/echo.json"
+[[events]]
+types = ["test.*"]
+filter = 'data.level == "high"'
+[[collections]]
+name = "things"
+fields = { name = "string" }
+unique = [["name"]]
+[[workflows]]
+name = "twice"
+path = "workflows/twice.yaml"
+[[schedules]]
+id = "yearly"
+cron = "0 0 1 1 *"
+action = "echo"
+[[settings]]
+name = "level"
+type = "string"
+default = "low"
+options = ["low", "high"]
+[[settings]]
+name = "token"
+type = "string"
+secret = true
+"#;
+
+const TWICE: &str = r#"
+document: { dsl: 1.0.0, namespace: demo, name: twice, version: 0.1.0 }
+do:
+  - first: { call: demo.echo, with: { text: "${ .text }" } }
+  - second: { call: demo.echo, with: { text: "${ .text + .text }" } }
+"#;
+
+/// The package of the guest of many behaviours.
+pub fn demo(limits: &str) -> Archive {
+    static WASM: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    let actions: String =
+        ["loop", "memory", "trap", "recursion", "wait", "pause", "count", "flood", "no_json", "settings", "refuse"].iter().map(|n| format!("[[actions]]\nname = {n:?}\n")).collect();
+    PackageWriter::new(manifest(&format!("{limits}\n[component]\npath = \"plugin.wasm\"\n{PARTS}{actions}")))
+        .component(WASM.get_or_init(|| guests::component("actions", guests::ACTIONS)).clone())
+        .file("schemas/echo.json", br#"{"type": "object", "properties": {"text": {"type": "string", "maxLength": 20}}, "additionalProperties": false}"#.to_vec())
+        .file("workflows/twice.yaml", TWICE.into())
+        .file("web/index.html", b"<p>hello</p>".to_vec())
+        .finish()
+        .unwrap()
+}
+
+/// Files below a folder, for what must not be left behind.
+pub fn files(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir).map(|d| d.flatten().map(|f| f.file_name().to_string_lossy().into_owned()).collect()).unwrap_or_default();
+    names.sort();
+    names
+}
