@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::RuntimeError;
 use crate::interfaces::{cmdb_status, jobs_status};
 use crate::package::Text;
-use crate::plugin::Loaded;
+use crate::plugin::{FIRE, Loaded};
 use crate::service::Plugins;
 
 struct Atom {
@@ -208,8 +208,18 @@ impl ActionHost for Plugins {
         if let Some(a) = ATOMS.iter().find(|a| a.name == name) {
             return Some(a.info());
         }
-        let (plugin, _) = name.rsplit_once('.')?;
-        plugin_info(&*self.loaded(plugin)?).into_iter().find(|i| i.name == name)
+        let (plugin, action) = name.rsplit_once('.')?;
+        let plugin = self.loaded(plugin)?;
+        if action == FIRE {
+            return plugin.code.as_ref().is_some_and(|c| c.exports.fires()).then(|| ActionInfo {
+                name: name.to_owned(),
+                title: serde_json::to_value(&plugin.manifest.name).unwrap_or(Json::Null),
+                description: Json::Null,
+                input_schema: None,
+                output_schema: None,
+            });
+        }
+        plugin_info(&plugin).into_iter().find(|i| i.name == name)
     }
 
     fn list(&self) -> Vec<ActionInfo> {
@@ -288,7 +298,7 @@ impl ActionHost for Plugins {
             allowed.map_err(|e| failed(e.into()))?;
         }
         let call = async {
-            if action == "@schedule" {
+            if action == FIRE {
                 let id = input.get("id").and_then(Json::as_str).unwrap_or_default();
                 plugin.fire(self.services(), id, Some(ctx.key.clone())).await.map(|()| json!({}))
             } else {

@@ -11,8 +11,8 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::engine::TICK;
 use crate::logs::{Level, Line};
+use crate::meter::Meter;
 use crate::outgoing::Outgoing;
 use crate::plugin::Loaded;
 use crate::{RuntimeError, Services};
@@ -97,8 +97,8 @@ pub struct CallState {
     pub lines: Vec<Line>,
     log_bytes: usize,
     lost_lines: usize,
-    /// Ticks of CPU that are left.
-    ticks: u64,
+    /// CPU time of the call.
+    pub meter: Arc<Meter>,
     pub out_of_cpu: bool,
 }
 
@@ -136,6 +136,7 @@ impl Drop for CallState {
     fn drop(&mut self) {
         self.close_log();
         let lines = std::mem::take(&mut self.lines);
+        self.plugin.stats.cpu_us.fetch_add(u64::try_from(self.meter.used().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.plugin.stats.memory_peak.fetch_max(self.memory.peak as u64, Ordering::Relaxed);
         if !lines.is_empty() {
             self.services.logs.append(&self.plugin.id, lines);
@@ -164,7 +165,6 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
     let wasi = WasiCtxBuilder::new().allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(64 << 10).build();
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(64 << 10);
-    let ticks = u64::try_from(limits.cpu.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).max(1);
     let state = CallState {
         wasi,
         http,
@@ -177,25 +177,23 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
         lines: Vec::new(),
         log_bytes: 0,
         lost_lines: 0,
-        ticks,
+        meter: Arc::default(),
         out_of_cpu: false,
     };
     let mut store = Store::new(plugin.engine(), state);
     store.limiter(|s| &mut s.memory);
     store.set_hostcall_fuel(32 << 20);
     store.set_max_component_handles(10_000);
-    // The callback runs once for each tick in which the guest computed: it yields, so that others get their turn, and when the
-    // budget is used up it interrupts. Waiting for the host costs nothing.
+    // The callback runs when the guest computes while a tick passes: it yields, so that others get their turn, and when the budget
+    // is used up it interrupts. Ticks themselves are not what is counted: the first after each wait for the host would be too.
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|mut cx| {
+    store.epoch_deadline_callback(move |mut cx| {
         let s = cx.data_mut();
-        s.plugin.stats.cpu_ticks.fetch_add(1, Ordering::Relaxed);
-        if s.ticks == 0 {
-            s.out_of_cpu = true;
-            return Ok(UpdateDeadline::Interrupt);
+        if s.meter.used() < limits.cpu {
+            return Ok(UpdateDeadline::Yield(1));
         }
-        s.ticks -= 1;
-        Ok(UpdateDeadline::Yield(1))
+        s.out_of_cpu = true;
+        Ok(UpdateDeadline::Interrupt)
     });
     store
 }
@@ -215,16 +213,16 @@ impl Gate {
         Gate { places: Arc::new(Semaphore::new(limits.concurrency)), waiting: AtomicU64::new(0), queue: limits.queue as u64 }
     }
 
-    /// Waits for a place until `wall` is over.
-    pub async fn enter(&self, plugin: &str, wall: Duration) -> Result<OwnedSemaphorePermit, RuntimeError> {
-        if let Ok(p) = self.places.clone().try_acquire_owned() {
-            return Ok(p);
-        }
+    /// Waits for a place of the plugin, then for one of the process, until `wall` is over.
+    pub async fn enter(&self, plugin: &str, wall: Duration, pool: &Arc<Semaphore>) -> Result<Place, RuntimeError> {
         struct Leave<'a>(&'a AtomicU64);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
                 self.0.fetch_sub(1, Ordering::Relaxed);
             }
+        }
+        if let (Ok(own), Ok(pooled)) = (self.places.clone().try_acquire_owned(), pool.clone().try_acquire_owned()) {
+            return Ok(Place { _own: own, _pooled: pooled });
         }
         let busy = || RuntimeError::Busy { plugin: plugin.to_owned() };
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
@@ -232,11 +230,21 @@ impl Gate {
             return Err(busy());
         }
         let _leave = Leave(&self.waiting);
-        match tokio::time::timeout(wall, self.places.clone().acquire_owned()).await {
-            Ok(Ok(p)) => Ok(p),
-            _ => Err(busy()),
-        }
+        // The plugin's place first: one that waits for its own turn must not hold a place that others could use.
+        let both = async {
+            let own = self.places.clone().acquire_owned().await.ok()?;
+            let pooled = pool.clone().acquire_owned().await.ok()?;
+            Some(Place { _own: own, _pooled: pooled })
+        };
+        tokio::time::timeout(wall, both).await.ok().flatten().ok_or_else(busy)
     }
+}
+
+/// A call's right to be there. To be dropped after its store: only then are the store's parts of the pool free.
+#[derive(Debug)]
+pub struct Place {
+    _own: OwnedSemaphorePermit,
+    _pooled: OwnedSemaphorePermit,
 }
 
 /// Numbers of one plugin since the host started.
@@ -244,7 +252,8 @@ impl Gate {
 pub struct Stats {
     pub calls: AtomicU64,
     pub errors: AtomicU64,
-    pub cpu_ticks: AtomicU64,
+    /// Microseconds.
+    pub cpu_us: AtomicU64,
     pub memory_peak: AtomicU64,
     /// Durations of the last calls, in microseconds; a ring.
     recent: std::sync::Mutex<Vec<u32>>,
@@ -258,7 +267,7 @@ pub struct StatsSummary {
     pub calls: u64,
     /// Those that failed.
     pub errors: u64,
-    /// CPU time of the guest, to 10 ms.
+    /// CPU time of its calls.
     pub cpu_ms: u64,
     /// Largest memory of one call, in bytes.
     pub memory_peak_bytes: u64,
@@ -294,7 +303,7 @@ impl Stats {
         StatsSummary {
             calls: self.calls.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
-            cpu_ms: self.cpu_ticks.load(Ordering::Relaxed) * TICK.as_millis() as u64,
+            cpu_ms: self.cpu_us.load(Ordering::Relaxed) / 1000,
             memory_peak_bytes: self.memory_peak.load(Ordering::Relaxed),
             p50_ms: at(0.5),
             p95_ms: at(0.95),

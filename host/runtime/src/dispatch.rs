@@ -1,12 +1,14 @@
 //! Hands events to the plugins that subscribe to them: each has a durable cursor, each event is delivered at least once, and one that
 //! a plugin fails at five times is left with a line in its log, so that it does not block what comes after.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use plenum_access::Permission;
 use plenum_store::{Field, FieldKind, Filter, Schema};
 use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
 
 use crate::logs::{Level, Line};
 use crate::plugin::Loaded;
@@ -38,24 +40,48 @@ fn wants(plugin: &Loaded, kind: &str, event: &Json) -> bool {
 }
 
 impl Plugins {
-    /// Runs until the host stops.
+    /// Runs until the host stops. Each plugin is served by a task of its own, so that a slow one delays nobody else.
     pub(crate) async fn dispatch_events(self) {
         let stop = self.inner.shutdown.clone();
         let mut listener = self.services().events.listen();
-        loop {
+        let mut tasks: JoinSet<bool> = JoinSet::new();
+        let mut serving: HashMap<tokio::task::Id, (String, u64)> = HashMap::new();
+        // Up to which change each plugin was served.
+        let mut served: HashMap<String, u64> = HashMap::new();
+        let mut change = 1;
+        while !stop.is_cancelled() {
             for plugin in self.all_loaded() {
-                if plugin.manifest.events.is_empty() || !plugin.code.as_ref().is_some_and(|c| c.exports.handles_events()) {
-                    continue;
-                }
-                if let Err(e) = self.deliver(&plugin).await {
-                    tracing::warn!(plugin = plugin.id, error = %e, "events cannot be delivered now");
+                let handles = !plugin.manifest.events.is_empty() && plugin.code.as_ref().is_some_and(|c| c.exports.handles_events());
+                if handles && served.get(&plugin.id) != Some(&change) && !serving.values().any(|(id, _)| *id == plugin.id) {
+                    let (this, id) = (self.clone(), plugin.id.clone());
+                    let task = tasks.spawn(async move { this.serve(&plugin).await });
+                    serving.insert(task.id(), (id, change));
                 }
             }
             tokio::select! {
-                () = listener.changed() => {}
-                () = stop.cancelled() => return,
+                () = listener.changed() => change += 1,
+                Some(ended) = tasks.join_next_with_id() => {
+                    let (task, well) = ended.unwrap_or_else(|e| (e.id(), false));
+                    if let Some((id, upto)) = serving.remove(&task) && well {
+                        served.insert(id, upto);
+                    }
+                }
+                () = stop.cancelled() => {}
             }
         }
+        // What is being handed over ends, and its place is kept.
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Hands over what is new; else waits a moment, since it is asked to again.
+    async fn serve(&self, plugin: &Arc<Loaded>) -> bool {
+        let Err(e) = self.deliver(plugin).await else { return true };
+        tracing::warn!(plugin = plugin.id, error = %e, "events cannot be delivered now");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = self.inner.shutdown.cancelled() => {}
+        }
+        false
     }
 
     async fn deliver(&self, plugin: &Arc<Loaded>) -> Result<(), plenum_store::StoreError> {
@@ -65,25 +91,29 @@ impl Plugins {
         let kinds: Vec<String> = plugin.manifest.events.iter().flat_map(|s| &s.types).map(|t| t.trim_end_matches('*').to_owned()).collect();
         loop {
             let found = events.read(at, 100, &kinds).await?;
-            let Some(last) = found.last().map(|e| e.seq) else { return Ok(()) };
+            if found.is_empty() {
+                return Ok(());
+            }
             for e in found {
                 let event = e.cloud_event();
-                if wants(plugin, &e.kind, &event) {
-                    self.hand_over(plugin, &event).await;
+                if wants(plugin, &e.kind, &event) && !self.hand_over(plugin, &event).await {
+                    // The host stops in between: this one is delivered again after its start.
+                    return events.advance(&name, at).await;
                 }
+                at = e.seq;
                 if self.inner.shutdown.is_cancelled() {
-                    return events.advance(&name, e.seq).await;
+                    return events.advance(&name, at).await;
                 }
             }
-            events.advance(&name, last).await?;
-            at = last;
+            events.advance(&name, at).await?;
         }
     }
 
-    async fn hand_over(&self, plugin: &Arc<Loaded>, event: &Json) {
+    /// Whether it is done with: handled, or given up.
+    async fn hand_over(&self, plugin: &Arc<Loaded>, event: &Json) -> bool {
         for attempt in 1..=TRIES {
             match plugin.event(self.services(), event).await {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(e) if attempt == TRIES => {
                     let message = format!(
                         "the event {} was given up after {TRIES} tries: {e}",
@@ -101,10 +131,11 @@ impl Plugins {
                 Err(_) => {
                     tokio::select! {
                         () = tokio::time::sleep(Duration::from_millis(100 * u64::from(attempt * attempt))) => {}
-                        () = self.inner.shutdown.cancelled() => return,
+                        () = self.inner.shutdown.cancelled() => return false,
                     }
                 }
             }
         }
+        true
     }
 }

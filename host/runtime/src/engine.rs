@@ -9,24 +9,32 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use crate::RuntimeError;
 
-/// Length of one epoch: CPU budgets are counted in it.
+/// Length of one epoch: how long a guest computes before it is looked at and others get their turn.
 pub const TICK: Duration = Duration::from_millis(10);
 
 /// Largest memory of one linear memory, whatever a plugin asks for.
 pub const MAX_MEMORY: usize = 512 * 1024 * 1024;
 
-/// Builds the engine. Every limit of the pool is for the whole process.
+/// Most calls at once, of all plugins together.
+pub const MAX_CALLS: usize = 128;
+/// Core modules and tables of one component: those of scripting languages have some 40, a plugin of ours has 2.
+const MAX_PARTS: u32 = 64;
+/// Memories of one component.
+const MAX_MEMORIES: u32 = 4;
+
+/// Builds the engine. Its pool has room for as many calls as are let in, each as large as it may be: an exhausted pool is an error
+/// of the call that came last, and not a queue. Most of it is address space that costs nothing until it is used.
 pub fn engine() -> Result<Engine, RuntimeError> {
+    let calls = MAX_CALLS as u32;
     let mut pool = PoolingAllocationConfig::new();
-    // A component of a scripting language has some 40 core modules; a plugin of ours has 2.
-    pool.total_component_instances(256)
-        .total_core_instances(2_048)
-        .total_memories(512)
-        .total_tables(2_048)
-        .total_stacks(256)
-        .max_core_instances_per_component(64)
-        .max_tables_per_component(64)
-        .max_memories_per_component(4)
+    pool.total_component_instances(calls)
+        .total_core_instances(calls * MAX_PARTS)
+        .total_memories(calls * MAX_MEMORIES)
+        .total_tables(calls * MAX_PARTS)
+        .total_stacks(2 * calls)
+        .max_core_instances_per_component(MAX_PARTS)
+        .max_tables_per_component(MAX_PARTS)
+        .max_memories_per_component(MAX_MEMORIES)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .table_elements(100_000)

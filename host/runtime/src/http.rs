@@ -8,7 +8,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use plenum_access::UserPrincipal;
 use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
@@ -76,12 +75,10 @@ impl Loaded {
         request: Request<Bytes>,
         user: Option<UserPrincipal>,
     ) -> Result<Response<HyperOutgoingBody>, RuntimeError> {
-        let code = self.code.as_ref().filter(|c| c.exports.http);
-        let Some(code) = code else {
+        let Some(pre) = self.code.as_ref().and_then(|c| c.http.clone()) else {
             return Err(RuntimeError::NotFound(format!("the plugin {} answers no HTTP requests", self.id)));
         };
-        let pre = ProxyPre::new(code.pre.clone()).map_err(|e| RuntimeError::Component(format!("{e:#}")))?;
-        let place = self.gate.enter(&self.id, self.limits.wall).await?;
+        let place = self.gate.enter(&self.id, self.limits.wall, &services.pool).await?;
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         let what = format!("{} {}", parts.method, parts.uri.path());
@@ -99,12 +96,15 @@ impl Loaded {
         let plugin = self.clone();
         // Owned by the tracker of the service: it goes on after the head is sent, and the host waits for it when it stops.
         let task = services.tasks.spawn(async move {
+            // In this order, so that the place is free only when the store is gone.
             let _place = place;
+            let mut store = store;
+            let meter = store.data().meter.clone();
             let work = async {
                 let proxy = pre.instantiate_async(&mut store).await?;
                 proxy.wasi_http_incoming_handler().call_handle(&mut store, incoming, out).await
             };
-            let outcome = tokio::time::timeout(plugin.limits.wall, work).await;
+            let outcome = tokio::time::timeout(plugin.limits.wall, meter.run(work)).await;
             let result = match outcome {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(trap)) => Err(plugin.trapped(&mut store, &trap)),

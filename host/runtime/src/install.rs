@@ -7,12 +7,12 @@ use std::sync::{Arc, PoisonError};
 use plenum_access::{Grant, Permission, Principal, Scope};
 use plenum_store::events::{NewEvent, emit};
 use plenum_store::{CollectionSpec, Schema, Tx, now_ms, params};
-use plenum_workflow::{ScheduleSpec, Target};
+use plenum_workflow::{ListQuery, ScheduleSpec, Target};
 use serde_json::{Map, Value as Json, json};
 
 use crate::RuntimeError;
 use crate::package::{Manifest, Package, SettingSpec};
-use crate::plugin::{Loaded, Parts, collection, field};
+use crate::plugin::{FIRE, Loaded, Parts, collection, field};
 use crate::service::{Installed, Plugins, Status, Stored};
 
 impl Plugins {
@@ -54,7 +54,9 @@ impl Plugins {
         let path = entry.path.clone();
         let permissions = permissions.to_vec();
         let stored = self.stored(id).await?;
+        let had_data = !self.services().docs.collections(&format!("plugin/{id}/")).await?.is_empty();
         let settings = stored.as_ref().map_or_else(|| json!({}), |s| s.settings.clone());
+        let values = settings.clone();
         let blocking = move || {
             let bytes = std::fs::read(&path).map_err(|e| RuntimeError::Package(format!("{}: {e}", path.display())))?;
             let package = Package::from_bytes(&bytes)?;
@@ -81,7 +83,7 @@ impl Plugins {
             "INSERT INTO plugins (id, version, digest, status, granted, settings, signature, installed_at, installed_by, updated_at) VALUES (?, ?, ?, 'enabled', ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET version = excluded.version, digest = excluded.digest, status = 'enabled', granted = excluded.granted,
              settings = excluded.settings, signature = excluded.signature, updated_at = excluded.updated_at",
-            params![id, loaded.version.to_string(), &loaded.digest, json!(*loaded.grant), loaded.settings.clone(), signature, now, who.actor().to_string(), now],
+            params![id, loaded.version.to_string(), &loaded.digest, json!(*loaded.grant), values, signature, now, who.actor().to_string(), now],
         )
         .await?;
         for c in &loaded.manifest.collections {
@@ -99,12 +101,16 @@ impl Plugins {
         let after = json!({"version": loaded.version.to_string(), "granted": *loaded.grant});
         self.tell(&mut tx, who, if stored.is_some() { "upgraded" } else { "installed" }, id, before.as_ref(), Some(&after)).await?;
         tx.commit().await?;
-        self.activate(who, loaded.clone()).await?;
-        if stored.is_none()
-            && let Err(e) = loaded.lifecycle(self.services(), true, who.user().cloned()).await
-        {
-            // It said no to being installed: nothing of it stays.
-            self.remove(who, id, true).await?;
+        let mut started = self.activate(who, loaded.clone()).await;
+        if started.is_ok() && stored.is_none() {
+            started = loaded.lifecycle(self.services(), true, who.user().cloned()).await;
+        }
+        if let Err(e) = started {
+            match stored {
+                // It cannot be installed, or said no to it: nothing of it stays, but what an earlier installation left.
+                None => self.remove(who, id, !had_data).await?,
+                Some(old) => self.undo_upgrade(who, &loaded, old).await?,
+            }
             return Err(e);
         }
         if let Some(old) = stored
@@ -113,6 +119,35 @@ impl Plugins {
             let _ = std::fs::remove_file(self.package_path(&old.digest));
         }
         self.plugin(who, id).await
+    }
+
+    /// The version before is back, in the database and in its workflows.
+    async fn undo_upgrade(&self, who: &Principal, failed: &Loaded, old: Stored) -> Result<(), RuntimeError> {
+        let mut tx = self.services().db.begin().await?;
+        tx.execute(
+            "UPDATE plugins SET version = ?, digest = ?, status = ?, granted = ?, settings = ?, signature = ?, updated_at = ? WHERE id = ?",
+            params![
+                &old.version,
+                &old.digest,
+                if old.enabled { "enabled" } else { "disabled" },
+                json!(old.granted),
+                old.settings.clone(),
+                old.signature.clone(),
+                now_ms(),
+                &old.id
+            ],
+        )
+        .await?;
+        let (before, after) = (json!({"version": failed.version.to_string()}), json!({"version": old.version, "granted": old.granted}));
+        self.tell(&mut tx, who, "upgrade_undone", &old.id, Some(&before), Some(&after)).await?;
+        tx.commit().await?;
+        if failed.digest != old.digest {
+            let _ = std::fs::remove_file(self.package_path(&failed.digest));
+        }
+        match self.loaded(&old.id) {
+            Some(loaded) if old.enabled => self.register(who, &loaded).await,
+            _ => Ok(()),
+        }
     }
 
     /// Compiles, or takes from the cache, and links. Slow: off the async threads.
@@ -155,22 +190,59 @@ impl Plugins {
             let source = std::str::from_utf8(bytes).map_err(|_| RuntimeError::Package(format!("{} is not UTF-8", w.path)))?;
             workflows.save_definition(who, &format!("{id}.{}", w.name), source, Some(id)).await?;
         }
+        self.register_schedules(who, loaded).await?;
+        self.forget_workflows(who, loaded).await?;
+        if !loaded.manifest.events.is_empty() {
+            // Its place among the events is now, not when the first of them comes.
+            self.services().events.cursor(&format!("plugin/{id}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the manifest's schedules. One that is there already keeps whether it is switched on: that is for people to say.
+    async fn register_schedules(&self, who: &Principal, loaded: &Arc<Loaded>) -> Result<(), RuntimeError> {
+        let workflows = self.services().workflows()?;
+        let id = &loaded.id;
+        let mut there = Vec::new();
+        let mut query = ListQuery { limit: 500, ..ListQuery::default() };
+        loop {
+            let page = workflows.schedules(who, &query).await?;
+            there.extend(page.items.into_iter().filter(|s| s.spec.owner_plugin.as_deref() == Some(id)));
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() {
+                break;
+            }
+        }
+        let name = |s: &crate::package::ScheduleSpec| format!("{id}/{}", s.id);
         for s in &loaded.manifest.schedules {
-            let target = Target::Action(match &s.action {
-                Some(a) => format!("{id}.{a}"),
-                None => format!("{id}.@schedule"),
-            });
+            let target = Target::Action(format!("{id}.{}", s.action.as_deref().unwrap_or(FIRE)));
             let input = if s.action.is_some() { s.input.clone() } else { json!({"id": s.id}) };
-            let spec = ScheduleSpec {
-                name: format!("{id}/{}", s.id),
-                cron: s.cron.clone(),
-                timezone: s.timezone.clone(),
-                target,
-                input,
-                enabled: true,
-                owner_plugin: Some(id.clone()),
-            };
+            let old = there.iter().find(|t| t.spec.name == name(s)).map(|t| &t.spec);
+            if old.is_some_and(|o| o.cron == s.cron && o.timezone == s.timezone && o.target == target && o.input == input) {
+                continue;
+            }
+            let enabled = old.is_none_or(|o| o.enabled);
+            let spec = ScheduleSpec { name: name(s), cron: s.cron.clone(), timezone: s.timezone.clone(), target, input, enabled, owner_plugin: Some(id.clone()) };
             workflows.put_schedule(&loaded.principal(None), spec).await?;
+        }
+        // Of the version before; those that the plugin made itself are not named so.
+        let gone = there.iter().filter(|t| t.spec.name.starts_with(&format!("{id}/")) && !loaded.manifest.schedules.iter().any(|s| name(s) == t.spec.name));
+        for t in gone {
+            workflows.delete_schedule(&loaded.principal(None), &t.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes workflows that only the version before had.
+    async fn forget_workflows(&self, who: &Principal, loaded: &Arc<Loaded>) -> Result<(), RuntimeError> {
+        let workflows = self.services().workflows()?;
+        let id = &loaded.id;
+        let query = ListQuery { search: Some(format!("{id}.")), limit: 500, ..ListQuery::default() };
+        for d in workflows.definitions(who, &query).await?.items {
+            let kept = loaded.manifest.workflows.iter().any(|w| d.name == format!("{id}.{}", w.name));
+            if d.owner.as_deref() == Some(id) && !kept {
+                workflows.delete_definition(&loaded.principal(None), &d.name).await?;
+            }
         }
         Ok(())
     }

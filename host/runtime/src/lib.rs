@@ -13,6 +13,7 @@ mod http;
 mod install;
 mod interfaces;
 pub mod logs;
+mod meter;
 mod outgoing;
 pub mod package;
 mod plugin;
@@ -21,7 +22,7 @@ mod service;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use plenum_access::Access;
@@ -29,6 +30,7 @@ use plenum_cmdb::Cmdb;
 use plenum_jobs::Jobs;
 use plenum_store::{Db, Documents, Events, Migration, StoreError};
 use plenum_workflow::Workflows;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 pub use call::{Limits, StatsSummary};
@@ -50,6 +52,8 @@ pub struct Services {
     pub(crate) logs: logs::Logs,
     pub(crate) quota: Quota,
     pub(crate) tasks: TaskTracker,
+    /// Places in the pool of the engine, for the calls of all plugins.
+    pub(crate) pool: Arc<Semaphore>,
     /// Set once, right after: workflows call actions and actions start workflows.
     workflows: OnceLock<Workflows>,
 }

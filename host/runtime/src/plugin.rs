@@ -10,6 +10,7 @@ use plenum_store::{Field, FieldKind};
 use serde_json::Value as Json;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::bindings::plenum::types::types::Error as WitError;
 use crate::call::{CallInfo, CallState, Gate, Limits, Stats, store};
@@ -20,6 +21,9 @@ use crate::{RuntimeError, Services};
 
 /// Bytes that the documents of one plugin may take.
 pub const STORE_QUOTA: i64 = 2 << 30;
+
+/// What stands for the action of a schedule without one: the component's `schedule.fire`. No manifest can name an action so.
+pub const FIRE: &str = "@schedule";
 
 /// The store's name of a plugin's collection.
 pub fn collection(plugin: &str, name: &str) -> String {
@@ -78,16 +82,22 @@ impl Exports {
         }
     }
 
+    /// Whether its schedules can call it.
+    pub fn fires(&self) -> bool {
+        self.schedule.is_some()
+    }
+
     /// Whether it handles events.
     pub fn handles_events(&self) -> bool {
         self.events.is_some()
     }
-
 }
 
 /// A component with its linker applied.
 pub struct Code {
     pub pre: InstancePre<CallState>,
+    /// The same for HTTP, where it answers that.
+    pub http: Option<ProxyPre<CallState>>,
     pub exports: Exports,
 }
 
@@ -192,7 +202,9 @@ impl Loaded {
                 let pre = linker
                     .instantiate_pre(component)
                     .map_err(|e| RuntimeError::Component(format!("the component does not fit this host: {e:#}")))?;
-                Some(Code { pre, exports: Exports::of(component) })
+                let exports = Exports::of(component);
+                let http = if exports.http { Some(ProxyPre::new(pre.clone()).map_err(|e| RuntimeError::Component(format!("its HTTP handler does not fit this host: {e:#}")))?) } else { None };
+                Some(Code { pre, http, exports })
             }
         };
         let mut schemas = HashMap::new();
@@ -317,16 +329,17 @@ impl Loaded {
         R: wasmtime::component::Lift + wasmtime::component::ComponentType + Send + Sync + 'static,
     {
         let Some(code) = &self.code else { return Err(RuntimeError::NotFound(format!("{} has no component", self.id))) };
-        let _place = self.gate.enter(&self.id, self.limits.wall).await?;
+        let _place = self.gate.enter(&self.id, self.limits.wall, &services.pool).await?;
         let started = Instant::now();
         let mut store = store(self, services, info);
+        let meter = store.data().meter.clone();
         let work = async {
             let instance: Instance = code.pre.instantiate_async(&mut store).await?;
             let f = instance.get_typed_func::<P, (Result<R, WitError>,)>(&mut store, function)?;
             let (r,) = f.call_async(&mut store, params).await?;
             Ok::<_, wasmtime::Error>(r)
         };
-        let outcome = tokio::time::timeout(self.limits.wall, work).await;
+        let outcome = tokio::time::timeout(self.limits.wall, meter.run(work)).await;
         let result = match outcome {
             Ok(Ok(Ok(v))) => Ok(v),
             Ok(Ok(Err(e))) => Err(RuntimeError::Plugin { code: e.code, status: e.status.clamp(400, 599), message: e.message }),

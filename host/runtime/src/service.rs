@@ -19,7 +19,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::call::{Limits, Stats, StatsSummary};
 use crate::catalog::{Catalog, CatalogEntry};
-use crate::engine::{CompileCache, TICK, engine};
+use crate::engine::{CompileCache, MAX_CALLS, TICK, engine};
 use crate::logs::{Level, Line, Logs};
 use crate::package::{Manifest, SignatureState, Trust, TrustedKey, public_key};
 use crate::plugin::Loaded;
@@ -158,6 +158,7 @@ impl Plugins {
             logs,
             quota: Quota::default(),
             tasks: TaskTracker::new(),
+            pool: Arc::new(tokio::sync::Semaphore::new(MAX_CALLS)),
             workflows: OnceLock::new(),
         };
         let inner = Inner {

@@ -55,7 +55,7 @@ plenum_store::both_databases! {
         let expected = ["installed", "disabled", "enabled", "uninstalled"];
         assert_eq!(kinds_of_events(&w).await, expected.map(|k| format!("plenum.plugin.{k}")));
         let audit = w.access.audit_log(&AuditQuery { target: Some("plugin/demo".into()), limit: 100, ..Default::default() }).await.unwrap();
-        let actions: Vec<&str> = audit.iter().rev().map(|a| a.action.as_str()).collect();
+        let actions: Vec<&str> = audit.iter().rev().map(|a| a.action.as_str()).filter(|a| a.starts_with("plugin.")).collect();
         assert_eq!(actions, expected.map(|k| format!("plugin.{k}")));
         w.end().await;
     }
@@ -124,6 +124,52 @@ plenum_store::both_databases! {
         assert_eq!(seen(&w).await, ["one", "four", "five"]);
         w.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schedules_fire_and_stay_switched_off_when_somebody_did() {
+    let w = World::quick().await;
+    w.installed("[[schedules]]\nid = \"second\"\ncron = \"* * * * * *\"\n").await.unwrap();
+    until(async || w.log().await.iter().any(|l| l.message == "second").then_some(())).await;
+    let find = async |w: &World| {
+        let all = w.workflows.schedules(&admin(), &Default::default()).await.unwrap().items;
+        all.into_iter().find(|s| s.spec.name == "demo/second").unwrap()
+    };
+    let off = plenum_workflow::SchedulePatch { enabled: Some(false), ..Default::default() };
+    w.workflows.update_schedule(&admin(), &find(&w).await.id, off).await.unwrap();
+    let w = w.restarted().await;
+    assert!(!find(&w).await.spec.enabled);
+    w.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_that_fails_leaves_the_version_before() {
+    let w = World::quick().await;
+    let made = w.installed("").await.unwrap();
+    let mut m = manifest("[[workflows]]\nname = \"new\"\npath = \"new.yaml\"\n[[workflows]]\nname = \"twice\"\npath = \"bad.yaml\"\n");
+    m.version = semver::Version::new(0, 2, 0);
+    let good = "document: { dsl: 1.0.0, namespace: demo, name: new, version: 0.1.0 }\ndo: [ { a: { set: { x: 1 } } } ]";
+    w.offer(PackageWriter::new(m.clone()).file("new.yaml", good.into()).file("bad.yaml", b"do: 3".to_vec()).finish().unwrap());
+    w.plugins.install(&admin(), "demo", None, &[]).await.unwrap_err();
+    let now = w.plugins.plugin(&admin(), "demo").await.unwrap();
+    assert_eq!((now.version.as_str(), &now.digest, now.status), ("0.1.0", &made.digest, Status::Active));
+    assert!(w.action("echo", json!({})).await.is_ok());
+    let names = async |w: &World| {
+        let all = w.workflows.definitions(&admin(), &Default::default()).await.unwrap().items;
+        all.into_iter().map(|d| d.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&w).await, ["demo.twice"]);
+    let w = w.restarted().await;
+    assert!(w.action("echo", json!({})).await.is_ok());
+
+    // And one that succeeds takes away what it no longer has.
+    m.workflows.truncate(1);
+    w.offer(PackageWriter::new(m).file("new.yaml", good.into()).finish().unwrap());
+    w.plugins.install(&admin(), "demo", None, &[]).await.unwrap();
+    assert_eq!(names(&w).await, ["demo.new"]);
+    assert!(w.workflows.schedules(&admin(), &Default::default()).await.unwrap().items.is_empty());
+    assert_eq!(files(&w.dir.path().join("plugins")).len(), 1);
+    w.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

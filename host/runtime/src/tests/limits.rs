@@ -74,7 +74,7 @@ async fn blocked_host_call_ends_with_the_wall_clock() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_the_host_costs_no_cpu_time() {
     let w = World::quick().await;
-    // 40 waits of 15 ms: more ticks than the budget has, but nothing computed.
+    // 40 waits of 15 ms: more ticks than the budget has, and nothing computed.
     w.installed("[limits]\ncpu_ms = 200\n").await.unwrap();
     assert_eq!(w.action("pause", json!({})).await.unwrap(), json!({}));
     let stats = w.plugins.plugin(&admin(), "demo").await.unwrap().stats.unwrap();
@@ -86,7 +86,7 @@ async fn waiting_for_the_host_costs_no_cpu_time() {
 async fn a_trap_is_told_logged_and_forgotten() {
     let w = World::quick().await;
     w.installed(SMALL).await.unwrap();
-    for name in ["trap", "recursion"] {
+    for name in ["trap", "deep"] {
         let e = w.action(name, json!({})).await.unwrap_err();
         let RuntimeError::Trap { call, .. } = &e else { panic!("{e}") };
         let lines = w.log().await;
@@ -139,20 +139,24 @@ async fn errors_of_the_plugin_and_bad_answers_are_told_apart() {
 #[tokio::test]
 async fn a_full_queue_refuses_and_the_rest_wait_in_order() {
     use crate::call::{Gate, Limits};
+    let pool = Arc::new(tokio::sync::Semaphore::new(2));
     let gate = Arc::new(Gate::new(&Limits { concurrency: 1, queue: 1, ..Limits::default() }));
-    let first = gate.enter("demo", PATIENCE).await.unwrap();
+    let first = gate.enter("demo", PATIENCE, &pool).await.unwrap();
     let waiting = tokio::spawn({
-        let gate = gate.clone();
-        async move { gate.enter("demo", PATIENCE).await.map(drop) }
+        let (gate, pool) = (gate.clone(), pool.clone());
+        async move { gate.enter("demo", PATIENCE, &pool).await.map(drop) }
     });
     tokio::task::yield_now().await;
-    let e = gate.enter("demo", PATIENCE).await.unwrap_err();
+    let e = gate.enter("demo", PATIENCE, &pool).await.unwrap_err();
     assert_eq!((e.code(), e.status()), ("plugin.busy", 429));
     drop(first);
     soon(waiting).await.unwrap().unwrap();
     // Nobody waits for ever.
-    let held = gate.enter("demo", PATIENCE).await.unwrap();
-    assert_eq!(gate.enter("demo", Duration::from_millis(20)).await.unwrap_err().code(), "plugin.busy");
+    let held = gate.enter("demo", PATIENCE, &pool).await.unwrap();
+    assert_eq!(gate.enter("demo", Duration::from_millis(20), &pool).await.unwrap_err().code(), "plugin.busy");
     drop(held);
-    assert!(gate.enter("demo", PATIENCE).await.is_ok());
+    assert!(gate.enter("demo", PATIENCE, &pool).await.is_ok());
+    // A plugin with places of its own waits for one of the process.
+    let _all = pool.clone().acquire_many_owned(2).await.unwrap();
+    assert_eq!(gate.enter("demo", Duration::from_millis(20), &pool).await.unwrap_err().code(), "plugin.busy");
 }

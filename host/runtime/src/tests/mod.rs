@@ -210,7 +210,7 @@ do:
 pub fn demo(limits: &str) -> Archive {
     static WASM: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     let actions: String =
-        ["loop", "memory", "trap", "recursion", "wait", "pause", "count", "flood", "no_json", "settings", "refuse"].iter().map(|n| format!("[[actions]]\nname = {n:?}\n")).collect();
+        ["loop", "memory", "trap", "deep", "wait", "pause", "count", "flood", "no_json", "settings", "refuse"].iter().map(|n| format!("[[actions]]\nname = {n:?}\n")).collect();
     PackageWriter::new(manifest(&format!("{limits}\n[component]\npath = \"plugin.wasm\"\n{PARTS}{actions}")))
         .component(WASM.get_or_init(|| guests::component("actions", guests::ACTIONS)).clone())
         .file("schemas/echo.json", br#"{"type": "object", "properties": {"text": {"type": "string", "maxLength": 20}}, "additionalProperties": false}"#.to_vec())

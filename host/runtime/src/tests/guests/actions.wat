@@ -43,8 +43,8 @@
       (unreachable)))
     ;; trap
     (if (i32.eq (local.get $first) (i32.const 116)) (then (unreachable)))
-    ;; recursion
-    (if (i32.eq (local.get $first) (i32.const 114)) (then (return (call $deeper (i32.const 0)))))
+    ;; deep recursion
+    (if (i32.eq (local.get $first) (i32.const 100)) (then (return (call $deeper (i32.const 0)))))
     ;; wait a minute in a call of the host
     (if (i32.eq (local.get $first) (i32.const 119)) (then (call $wait (i64.const 60000000000))))
     ;; pause 40 times for 15 ms
@@ -83,6 +83,10 @@
   ;; writes a line to its log, with the event
   (func (export "plenum:plugin/events@0.1.0#handle") (param $event i32) (param $size i32) (result i32)
     (call $log (i32.const 1) (i32.const 64) (i32.const 7) (local.get $event) (local.get $size))
+    (call $ok (i32.const 0) (i32.const 0)))
+  ;; writes a line named like the schedule
+  (func (export "plenum:plugin/schedule@0.1.0#fire") (param $id i32) (param $size i32) (param i64) (result i32)
+    (call $log (i32.const 1) (local.get $id) (local.get $size) (i32.const 0) (i32.const 0))
     (call $ok (i32.const 0) (i32.const 0)))
   (func (export "plenum:plugin/lifecycle@0.1.0#install") (result i32) (call $ok (i32.const 0) (i32.const 0)))
   (func (export "plenum:plugin/lifecycle@0.1.0#upgrade") (param i32 i32) (result i32) (call $ok (i32.const 0) (i32.const 0)))
