@@ -84,10 +84,9 @@ impl Access {
             values.push(target.into());
         }
         if let Some(prefix) = &query.action_prefix {
-            // A range, not LIKE: it uses the index on both databases and needs no escaping.
-            sql.push_str(" AND action >= ? AND action < ?");
-            values.push(prefix.into());
-            values.push(format!("{prefix}\u{10FFFF}").into());
+            // A range, not LIKE: it needs no escaping.
+            sql.push_str(&format!(" AND {}", plenum_store::sql::prefix_sql(self.db().dialect(), "action")));
+            values.extend(plenum_store::sql::prefix_values(prefix));
         }
         if let Some(actor) = &query.actor {
             sql.push_str(" AND actor = ?");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::sql::{Db, Dialect, Row, Tx, Value};
+use crate::sql::{Db, Dialect, Row, Tx, Value, prefix_sql, prefix_values};
 use crate::{StoreError, new_id, now_ms, params};
 
 /// An event to be written. CloudEvents 1.0 names: `kind` is its `type`.
@@ -117,12 +117,9 @@ impl Events {
         let mut sql = "SELECT seq, id, kind, source, subject, time, data FROM events WHERE seq > ?".to_owned();
         let mut values: Vec<Value> = vec![after.into()];
         if !kinds.is_empty() {
-            let one = "(kind >= ? AND kind < ?)";
+            let one = prefix_sql(self.db.dialect(), "kind");
             sql.push_str(&format!(" AND ({})", vec![one; kinds.len()].join(" OR ")));
-            for k in kinds {
-                values.push(k.into());
-                values.push(format!("{k}\u{10FFFF}").into());
-            }
+            values.extend(kinds.iter().flat_map(|k| prefix_values(k)));
         }
         sql.push_str(" ORDER BY seq LIMIT ?");
         values.push(limit.clamp(1, 1000).into());
@@ -281,6 +278,16 @@ mod tests {
             assert_eq!(seen.len(), 80);
             let odd = events.read(0, 1000, &["plenum.test.odd".into()]).await.unwrap();
             assert_eq!(odd.len(), 40);
+        }
+
+        async fn a_prefix_is_no_matter_of_language(db: Db) {
+            let mut tx = db.begin().await.unwrap();
+            for kind in ["plenum.job.done", "plenum.jobs", "plenumjob.x", "Plenum.job.x", "plenum.job-x", "plenum.jobß"] {
+                emit(&mut tx, NewEvent { kind: kind.into(), ..tick(1) }).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+            let found = Events::new(db.clone()).read(0, 10, &["plenum.job.".into()]).await.unwrap();
+            assert_eq!(found.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>(), ["plenum.job.done"]);
         }
 
         async fn cursors_only_move_forward(db: Db) {

@@ -222,6 +222,18 @@ impl Row {
     }
 }
 
+/// A condition that `column` starts with a text; binds that text twice: see [`prefix_values`]. By code points on both databases: a
+/// range in a language's collation, as PostgreSQL may have by default, does not mean prefix.
+pub fn prefix_sql(dialect: Dialect, column: &str) -> String {
+    let by_bytes = if dialect == Dialect::Postgres { " COLLATE \"C\"" } else { "" };
+    format!("({column}{by_bytes} >= ? AND {column}{by_bytes} < ?)")
+}
+
+/// The two values that [`prefix_sql`] binds.
+pub fn prefix_values(prefix: &str) -> [Value; 2] {
+    [prefix.into(), format!("{prefix}\u{10FFFF}").into()]
+}
+
 /// Replaces `?` outside of quotes by `$1`, `$2`, ... for PostgreSQL. JSONB's own `?` operator is therefore not available; use
 /// `jsonb_exists`.
 pub(crate) fn placeholders(dialect: Dialect, sql: &str) -> String {

@@ -20,7 +20,7 @@ pub(super) fn eval(e: &Expr, scope: &mut Vec<&Json>) -> bool {
             let (a, b) = (get(p, scope), get(q, scope));
             match (a, b) {
                 (None, None) => matches!(op, CompareOp::Eq),
-                (Some(a), Some(b)) => decide(*op, order(a, b)),
+                (Some(a), Some(b)) => decide(*op, order(a, b, &p.kind, &q.kind)),
                 _ => matches!(op, CompareOp::Ne),
             }
         }
@@ -84,30 +84,53 @@ fn compare(op: CompareOp, v: Option<&Json>, kind: &FieldKind, l: &Literal) -> bo
         Literal::Null => None,
         Literal::Bool(b) => v.as_bool().map(|v| v.cmp(b)),
         Literal::Int(i) => number_order(v, &Json::from(*i)),
-        Literal::Real(r) => v.as_f64().and_then(|v| v.partial_cmp(r)),
+        Literal::Real(r) if *kind == FieldKind::Decimal => v.as_f64().and_then(|v| v.partial_cmp(r)),
+        Literal::Real(r) => number_order(v, &Json::from(*r)),
         Literal::Text(t) => v.as_str().map(|v| v.cmp(t.as_str())),
-        Literal::Time(ms) => match (kind, v) {
-            (_, Json::String(s)) => chrono::DateTime::parse_from_rfc3339(s).ok().map(|t| t.timestamp_millis().cmp(ms)),
-            (_, Json::Number(n)) => n.as_i64().map(|n| n.cmp(ms)),
-            _ => None,
-        },
+        Literal::Time(ms) => instant(v).map(|v| v.cmp(ms)),
     };
     decide(op, ordering)
 }
 
-fn order(a: &Json, b: &Json) -> Option<Ordering> {
-    match (a, b) {
-        (Json::String(a), Json::String(b)) => Some(a.cmp(b)),
-        (Json::Bool(a), Json::Bool(b)) => Some(a.cmp(b)),
-        _ => number_order(a, b),
+/// A time as text, or as milliseconds where a record comes from the database's own columns.
+fn instant(v: &Json) -> Option<i64> {
+    match v {
+        Json::String(s) => chrono::DateTime::parse_from_rfc3339(s).ok().map(|t| t.timestamp_millis()),
+        v => v.as_i64(),
     }
 }
 
+fn order(a: &Json, b: &Json, a_kind: &FieldKind, b_kind: &FieldKind) -> Option<Ordering> {
+    match (a_kind, b_kind) {
+        (FieldKind::Timestamp, _) => Some(instant(a)?.cmp(&instant(b)?)),
+        (FieldKind::Decimal, _) | (_, FieldKind::Decimal) => a.as_f64()?.partial_cmp(&b.as_f64()?),
+        _ => match (a, b) {
+            (Json::String(a), Json::String(b)) => Some(a.cmp(b)),
+            (Json::Bool(a), Json::Bool(b)) => Some(a.cmp(b)),
+            _ => number_order(a, b),
+        },
+    }
+}
+
+/// Exact, as the databases compare numbers in JSON.
 fn number_order(a: &Json, b: &Json) -> Option<Ordering> {
     match (a.as_i64(), b.as_i64()) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
-        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
+        (Some(a), None) => integer_order(a, b.as_f64()?),
+        (None, Some(b)) => integer_order(b, a.as_f64()?).map(Ordering::reverse),
+        (None, None) => a.as_f64()?.partial_cmp(&b.as_f64()?),
     }
+}
+
+fn integer_order(i: i64, r: f64) -> Option<Ordering> {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if r >= LIMIT {
+        return Some(Ordering::Less);
+    }
+    if r < -LIMIT {
+        return Some(Ordering::Greater);
+    }
+    Some(i.cmp(&(r.trunc() as i64)).then(0.0.partial_cmp(&r.fract())?))
 }
 
 fn decide(op: CompareOp, o: Option<Ordering>) -> bool {

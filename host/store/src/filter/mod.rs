@@ -4,7 +4,7 @@
 //!
 //! Semantics where CEL leaves room, the same in both backends: a field that is absent is null; null equals only null, and is
 //! neither less nor greater than anything; a null boolean counts as false; every predicate is true or false, never unknown.
-//! Text compares by code points, times as instants.
+//! Text compares by code points, times as instants; a whole number compares with a whole number exactly, else both as doubles.
 
 mod eval;
 mod guard;

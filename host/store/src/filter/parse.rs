@@ -322,11 +322,11 @@ impl Context<'_> {
         match (self.operand(a)?, self.operand(b)?) {
             (Operand::Path(p), Operand::Literal(l)) => {
                 let l = self.fit(b, &p, l, matches!(op, CompareOp::Eq | CompareOp::Ne))?;
-                Ok(Expr::Compare(op, p, l))
+                Ok(compare_with(op, p, l))
             }
             (Operand::Literal(l), Operand::Path(p)) => {
                 let l = self.fit(a, &p, l, matches!(op, CompareOp::Eq | CompareOp::Ne))?;
-                Ok(Expr::Compare(op.flipped(), p, l))
+                Ok(compare_with(op.flipped(), p, l))
             }
             (Operand::Size(p), Operand::Literal(Literal::Int(n))) => Ok(Expr::Size(op, p, n)),
             (Operand::Literal(Literal::Int(n)), Operand::Size(p)) => Ok(Expr::Size(op.flipped(), p, n)),
@@ -357,6 +357,7 @@ impl Context<'_> {
                 Ok(t) => Literal::Time(t.timestamp_millis()),
                 Err(_) => return self.refuse(at, "filter.type", format!("{t:?} is not a time; write it like \"2026-01-31T08:00:00Z\"")),
             },
+            (FieldKind::Decimal, Literal::Int(i)) => Literal::Real(i as f64),
             (FieldKind::Text, l @ Literal::Text(_))
             | (FieldKind::Integer | FieldKind::Decimal, l @ (Literal::Int(_) | Literal::Real(_)))
             | (FieldKind::Boolean, l @ Literal::Bool(_))
@@ -396,7 +397,11 @@ impl Context<'_> {
                 let Some(l) = self.literal(el)? else {
                     return self.refuse(el, "filter.unsupported", format!("{} is not a constant", self.text(el)));
                 };
-                out.push(self.fit(el, &p, l, true)?);
+                match self.fit(el, &p, l, true)? {
+                    // No whole number equals a fraction.
+                    Literal::Real(r) if p.kind == FieldKind::Integer => out.extend(whole(r).map(Literal::Int)),
+                    l => out.push(l),
+                }
             }
             return Ok(Expr::In(p, out));
         }
@@ -411,8 +416,10 @@ impl Context<'_> {
             return self.refuse(a, "filter.type", "a list holds no null".to_owned());
         }
         let element = Path { kind: *kind, ..p.clone() };
-        let l = self.fit(a, &element, l, true)?;
-        Ok(Expr::Contains(p, l))
+        match (self.fit(a, &element, l, true)?, &element.kind) {
+            (Literal::Real(r), FieldKind::Integer) => Ok(whole(r).map_or(Expr::Const(false), |i| Expr::Contains(p, Literal::Int(i)))),
+            (l, _) => Ok(Expr::Contains(p, l)),
+        }
     }
 
     fn text_call(&mut self, e: &IdedExpr, op: TextOp, a: &IdedExpr, b: &IdedExpr) -> Result<Expr, FilterError> {
@@ -426,6 +433,34 @@ impl Context<'_> {
             _ => self.refuse(b, "filter.type", format!("{} is not a text constant", self.text(b))),
         }
     }
+}
+
+/// A comparison with a literal. An integer field is compared with an integer only, so that no database rounds it (and an index
+/// serves it): `n < 2.5` is `n <= 2`.
+fn compare_with(op: CompareOp, p: Path, l: Literal) -> Expr {
+    let Literal::Real(r) = l else { return Expr::Compare(op, p, l) };
+    if p.kind != FieldKind::Integer {
+        return Expr::Compare(op, p, l);
+    }
+    if let Some(i) = whole(r) {
+        return Expr::Compare(op, p, Literal::Int(i));
+    }
+    match (op, whole(r.floor())) {
+        (CompareOp::Eq, _) => Expr::Const(false),
+        (CompareOp::Ne, _) => Expr::Const(true),
+        (CompareOp::Lt | CompareOp::Le, Some(floor)) => Expr::Compare(CompareOp::Le, p, Literal::Int(floor)),
+        (CompareOp::Gt | CompareOp::Ge, Some(floor)) => Expr::Compare(CompareOp::Gt, p, Literal::Int(floor)),
+        // Beyond every integer: less than it are all that there are, or none.
+        (CompareOp::Lt | CompareOp::Le, None) if r > 0.0 => Expr::Has(p),
+        (CompareOp::Gt | CompareOp::Ge, None) if r < 0.0 => Expr::Has(p),
+        _ => Expr::Const(false),
+    }
+}
+
+/// The integer that a double is exactly.
+fn whole(r: f64) -> Option<i64> {
+    // 2^63 is a double, i64::MAX is not.
+    (r.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&r)).then_some(r as i64)
 }
 
 impl CompareOp {

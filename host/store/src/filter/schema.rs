@@ -76,10 +76,16 @@ pub fn valid_name(name: &str) -> bool {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// RFC 3339 text as stored: UTC, milliseconds, `Z`, so that text order is the order of time.
+/// RFC 3339 text as stored: UTC, milliseconds, `Z`, so that text order is the order of time. Through the instant, since a leap
+/// second has two spellings; within the years of four digits, since others do not sort.
 pub fn normal_time(text: &str) -> Option<String> {
-    let t = chrono::DateTime::parse_from_rfc3339(text).ok()?;
-    Some(t.with_timezone(&chrono::Utc).to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+    time_text(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
+}
+
+/// The stored form of milliseconds since the Unix epoch.
+pub(crate) fn time_text(ms: i64) -> Option<String> {
+    let t = chrono::DateTime::from_timestamp_millis(ms)?;
+    (0..=9999).contains(&chrono::Datelike::year(&t)).then(|| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }
 
 /// The name nearest to `word`, when one is near enough to have been meant.

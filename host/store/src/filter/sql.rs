@@ -52,7 +52,7 @@ impl Translator<'_> {
             },
             Expr::Compare(op, p, l) => self.compare(*op, p, l)?,
             Expr::ComparePaths(op, p, q) => {
-                let (a, b) = (self.value(p), self.value(q));
+                let (a, b) = self.two_values(p, q);
                 match op {
                     CompareOp::Eq => self.same(&a, &b),
                     CompareOp::Ne => self.distinct(&a, &b),
@@ -63,11 +63,20 @@ impl Translator<'_> {
                 if list.is_empty() {
                     return self.predicate(&Expr::Const(false));
                 }
-                let mut parts = Vec::with_capacity(list.len());
-                for l in list {
-                    parts.push(self.compare(CompareOp::Eq, p, l)?);
+                if p.kind == FieldKind::Json {
+                    let parts = list.iter().map(|l| self.compare(CompareOp::Eq, p, l)).collect::<Result<Vec<_>, _>>()?;
+                    return Ok(any_of(&parts));
                 }
-                format!("({})", parts.join(" OR "))
+                let v = self.value(p);
+                let marks: Vec<String> = list.iter().filter(|l| **l != Literal::Null).map(|l| self.literal(p, l)).collect();
+                let mut parts = Vec::new();
+                if !marks.is_empty() {
+                    parts.push(format!("({v} IN ({}))", marks.join(", ")));
+                }
+                if marks.len() < list.len() {
+                    parts.push(self.compare(CompareOp::Eq, p, &Literal::Null)?);
+                }
+                any_of(&parts)
             }
             Expr::Contains(p, l) => self.contains(p, l)?,
             Expr::Text(op, p, t) => self.text(*op, p, t),
@@ -134,15 +143,21 @@ impl Translator<'_> {
     fn json_equals(&mut self, p: &Path, l: &Literal) -> String {
         match self.dialect {
             Dialect::Sqlite => {
-                let (base, path) = self.sqlite_path(p);
+                // A row of json_each holds a plain value, which is no JSON text.
+                let (kind, value) = if p.depth > 0 && p.keys.is_empty() {
+                    (format!("e{}.type", p.depth), format!("e{}.value", p.depth))
+                } else {
+                    let (base, path) = self.sqlite_path(p);
+                    (format!("json_type({base}, '{path}')"), format!("json_extract({base}, '{path}')"))
+                };
                 let (kinds, v) = match l {
-                    Literal::Bool(b) => return format!("(json_type({base}, '{path}') = '{b}')"),
+                    Literal::Bool(b) => return format!("({kind} = '{b}')"),
                     Literal::Text(t) => ("('text')", self.bind(t)),
                     Literal::Int(i) => ("('integer', 'real')", self.bind(*i)),
                     Literal::Real(r) => ("('integer', 'real')", self.bind(*r)),
                     Literal::Time(_) | Literal::Null => return format!("({} = {})", self.truth(), self.falsehood()),
                 };
-                format!("(json_type({base}, '{path}') IN {kinds} AND json_extract({base}, '{path}') = {v})")
+                format!("({kind} IN {kinds} AND {value} = {v})")
             }
             Dialect::Postgres => {
                 let json = match l {
@@ -167,8 +182,9 @@ impl Translator<'_> {
             Literal::Text(t) => self.bind(t).to_owned(),
             Literal::Time(ms) if p.column.is_some() => self.bind(*ms).to_owned(),
             Literal::Time(ms) => {
-                let t = chrono::DateTime::from_timestamp_millis(*ms).unwrap_or_default();
-                self.bind(t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)).to_owned()
+                // The checker took it from four digits of a year; an offset may have moved it to the next.
+                let text = super::schema::time_text(*ms).unwrap_or_else(|| (if *ms < 0 { "" } else { ":" }).to_owned());
+                self.bind(text).to_owned()
             }
         }
     }
@@ -219,9 +235,32 @@ impl Translator<'_> {
         if self.dialect == Dialect::Sqlite { format!("({a} IS NOT {b})") } else { format!("({a} IS DISTINCT FROM {b})") }
     }
 
+    /// Both sides of a comparison of fields, in one form.
+    fn two_values(&self, p: &Path, q: &Path) -> (String, String) {
+        let (a, b) = (self.value(p), self.value(q));
+        if p.kind == FieldKind::Timestamp && p.column.is_some() != q.column.is_some() {
+            // One is milliseconds, the other text.
+            let text = |v: String, p: &Path| match (p.column, self.dialect) {
+                (None, _) => v,
+                (_, Dialect::Sqlite) => format!("(strftime('%Y-%m-%dT%H:%M:%S', {v} / 1000, 'unixepoch') || printf('.%03dZ', {v} % 1000))"),
+                (_, Dialect::Postgres) => {
+                    format!("(to_char(to_timestamp({v} / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') COLLATE \"C\")")
+                }
+            };
+            return (text(a, p), text(b, q));
+        }
+        let double = |v: String, p: &Path| if p.kind == FieldKind::Integer { format!("CAST({v} AS DOUBLE PRECISION)") } else { v };
+        if p.kind == q.kind { (a, b) } else { (double(a, p), double(b, q)) }
+    }
+
     /// The document and the JSON path in it. Keys were checked to be plain names, so they need no quoting.
     fn sqlite_path(&self, p: &Path) -> (String, String) {
-        let base = if p.depth == 0 { self.data.to_owned() } else { format!("e{}.value", p.depth) };
+        let base = match (p.depth, p.keys.is_empty()) {
+            (0, _) => self.data.to_owned(),
+            (d, true) => format!("e{d}.value"),
+            // An element that is no object has no keys, and its value is no JSON text to look into.
+            (d, false) => format!("(CASE WHEN e{d}.type = 'object' THEN e{d}.value END)"),
+        };
         (base, std::iter::once("$").chain(p.keys.iter().map(String::as_str)).collect::<Vec<_>>().join("."))
     }
 
@@ -233,13 +272,13 @@ impl Translator<'_> {
         match p.keys.split_last() {
             None => format!("({base} #>> '{{}}')"),
             Some((last, [])) => format!("({base} ->> '{last}')"),
-            Some(_) => format!("({base} #>> '{{{}}}')", p.keys.join(",")),
+            Some(_) => format!("({base} #>> '{}')", postgres_path(p)),
         }
     }
 
     fn json(&self, p: &Path) -> String {
         let base = if p.depth == 0 { self.data.to_owned() } else { format!("e{}.value", p.depth) };
-        if p.keys.is_empty() { base } else { format!("({base} #> '{{{}}}')", p.keys.join(",")) }
+        if p.keys.is_empty() { base } else { format!("({base} #> '{}')", postgres_path(p)) }
     }
 
     fn array(&self, p: &Path) -> String {
@@ -252,11 +291,15 @@ impl Translator<'_> {
             return c.to_owned();
         }
         match self.dialect {
-            // A row of json_each already holds the plain value.
-            Dialect::Sqlite if p.depth > 0 && p.keys.is_empty() => format!("e{}.value", p.depth),
             Dialect::Sqlite => {
-                let (base, path) = self.sqlite_path(p);
-                format!("json_extract({base}, '{path}')")
+                let v = if p.depth > 0 && p.keys.is_empty() {
+                    format!("e{}.value", p.depth)
+                } else {
+                    let (base, path) = self.sqlite_path(p);
+                    format!("json_extract({base}, '{path}')")
+                };
+                // JSON may spell a double as an integer.
+                if p.kind == FieldKind::Decimal { format!("CAST({v} AS REAL)") } else { v }
             }
             Dialect::Postgres => {
                 let t = self.as_text(p);
@@ -275,6 +318,23 @@ impl Translator<'_> {
 
 fn untranslatable(p: &Path, why: &str) -> FilterError {
     FilterError { code: "filter.unsupported", message: format!("`{}` {why}", p.keys.join(".")), position: None, hint: None }
+}
+
+/// Quoted: a bare `null` in an array's text is no key.
+fn postgres_path(p: &Path) -> String {
+    format!("{{{}}}", p.keys.iter().map(|k| format!("\"{k}\"")).collect::<Vec<_>>().join(","))
+}
+
+/// Balanced, since SQLite refuses expressions 1,000 deep.
+fn any_of(parts: &[String]) -> String {
+    match parts {
+        [] => "(1 = 0)".to_owned(),
+        [one] => one.clone(),
+        many => {
+            let (a, b) = many.split_at(many.len() / 2);
+            format!("({} OR {})", any_of(a), any_of(b))
+        }
+    }
 }
 
 fn sign(op: CompareOp) -> &'static str {
