@@ -102,10 +102,11 @@ impl Cmdb {
         if from == to {
             return Err(CmdbError::InvalidInstance { pointer: "/to".into(), message: "an instance is not associated with itself".into() });
         }
-        self.stored(from.0).await?;
-        self.stored(to.0).await?;
         let mut tx = self.db.begin().await?;
-        for (model, id) in [from, to] {
+        // In one order, whichever way the link goes: two who link the same pair both ways at once must not wait for each other.
+        let ends = if from <= to { [from, to] } else { [to, from] };
+        for (model, id) in ends {
+            self.stored_in(&mut tx, model).await?;
             if self.docs.get_in(&mut tx, &collection(model), id).await?.is_none() {
                 return Err(missing(model, id));
             }
@@ -166,9 +167,22 @@ impl Cmdb {
         Ok(a)
     }
 
-    /// The kind `runs_on`, which discovery sets.
-    pub(crate) fn runs_on() -> Result<&'static Kind, CmdbError> {
-        kind("runs_on")
+    /// Makes a service run on this host and no other, as discovery sees it.
+    pub(crate) async fn runs_on_in(&self, tx: &mut Tx, who: &Principal, service: (&str, &str), host: &str) -> Result<(), CmdbError> {
+        let k = kind("runs_on")?;
+        let others = tx
+            .fetch_all(
+                "SELECT id, kind, from_model, from_id, to_model, to_id FROM cmdb_associations WHERE kind = ? AND from_id = ? AND to_id <> ?",
+                params![k.name, service.1, host],
+            )
+            .await?;
+        for r in &others {
+            let a = read(r)?;
+            tx.execute("DELETE FROM cmdb_associations WHERE id = ?", params![&a.id]).await?;
+            self.tell_association(tx, who, "deleted", &a).await?;
+        }
+        self.associate_in(tx, who, k, service, ("host", host)).await?;
+        Ok(())
     }
 
     /// Removes a link.
@@ -197,6 +211,10 @@ impl Cmdb {
     /// What an instance is linked with, both ways; at most 1,000, of the models that the caller may read.
     pub async fn related(&self, who: &Principal, model: &str, id: &str) -> Result<Vec<Related>, CmdbError> {
         self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        self.stored(model).await?;
+        if self.docs.get(&collection(model), id).await?.is_none() {
+            return Err(missing(model, id));
+        }
         let rows = self
             .db
             .fetch_all(

@@ -1,7 +1,7 @@
 //! The models that come with Plenum, as data in `models/*.json`.
 
 use crate::CmdbError;
-use crate::model::Model;
+use crate::model::{Attribute, Model};
 
 const SOURCES: &[&str] = &[
     include_str!("../models/host.json"),
@@ -37,15 +37,22 @@ pub fn models() -> Result<Vec<Model>, CmdbError> {
         .collect()
 }
 
-/// A stored model that was extended keeps what was added; what Plenum brings is brought up to date.
+/// The models of records that discovery makes.
+fn is_discovered(model: &str) -> bool {
+    model == "host" || SERVICES.contains(&model)
+}
+
+/// What Plenum brings, with what was changed here: added attributes, unique keys and options stay, and so do words and looks.
 pub(crate) fn merge(ours: &Model, stored: &Model) -> Model {
-    let mut merged = ours.clone();
+    let mut merged = stored.clone();
+    merged.attributes =
+        ours.attributes.iter().map(|a| stored.attribute(&a.name).map_or_else(|| a.clone(), |s| merge_attribute(a, s))).collect();
     for a in &stored.attributes {
         if merged.attribute(&a.name).is_none() {
             merged.attributes.push(a.clone());
         }
     }
-    for u in &stored.unique {
+    for u in &ours.unique {
         if !merged.unique.contains(u) {
             merged.unique.push(u.clone());
         }
@@ -53,17 +60,55 @@ pub(crate) fn merge(ours: &Model, stored: &Model) -> Model {
     merged
 }
 
+fn merge_attribute(ours: &Attribute, stored: &Attribute) -> Attribute {
+    if ours.kind != stored.kind {
+        // Somebody had added an attribute of this name before Plenum brought one. Theirs has data in it.
+        tracing::warn!(attribute = %ours.name, "a built-in attribute has the name of one that was added here and is left out");
+        return stored.clone();
+    }
+    let mut options = ours.options.clone();
+    options.extend(stored.options.iter().filter(|o| !ours.options.contains(o)).cloned());
+    Attribute {
+        title: stored.title.clone(),
+        unit: stored.unit.clone(),
+        section: stored.section.clone(),
+        indexed: ours.indexed || stored.indexed,
+        options,
+        ..ours.clone()
+    }
+}
+
 /// Whether `changed` still has all that Plenum brings for `name`: a built-in model can be extended, not cut.
 pub(crate) fn check_extension(changed: &Model) -> Result<(), CmdbError> {
     let Some(ours) = models()?.into_iter().find(|m| m.name == changed.name) else { return Ok(()) };
+    let bad = |pointer: String, message: String| Err(CmdbError::InvalidModel { pointer, message });
     for a in &ours.attributes {
         let same = changed
             .attribute(&a.name)
             .is_some_and(|c| c.kind == a.kind && c.columns == a.columns && a.options.iter().all(|o| c.options.contains(o)));
         if !same {
             let message = format!("{} came with Plenum and discovery writes it: it can be neither removed nor changed in kind", a.name);
-            return Err(CmdbError::InvalidModel { pointer: "/attributes".into(), message });
+            return bad("/attributes".into(), message);
         }
     }
-    Ok(())
+    if !is_discovered(&changed.name) {
+        return Ok(());
+    }
+    // Discovery makes records of it and knows nothing of what was added: it must be able to go on.
+    for (i, a) in changed.attributes.iter().enumerate() {
+        if a.required && !ours.attribute(&a.name).is_some_and(|o| o.required) {
+            let message = format!("{} cannot be required: discovery makes records of {} and does not know it", a.name, changed.name);
+            return bad(format!("/attributes/{i}/required"), message);
+        }
+    }
+    match changed.unique.iter().position(|u| !ours.unique.contains(u)) {
+        Some(i) => {
+            let message = format!(
+                "{} gets no further unique key: discovery would find two machines with the same value and could not keep both",
+                changed.name
+            );
+            bad(format!("/unique/{i}"), message)
+        }
+        None => Ok(()),
+    }
 }

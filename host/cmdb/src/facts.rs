@@ -1,17 +1,21 @@
 //! What agents find, reconciled with what is known, without duplicates.
 //!
 //! A host is recognised by its node id, then its machine id, then its serial number, then an address that only one host has.
-//! Discovery writes the attributes that it knows and leaves the others to people. Values that move all the time (a disk's use)
-//! are stored without a version or history entry of their own, or every host's history would be noise.
+//! A service is recognised by its name on its host. Discovery writes the attributes that it knows and leaves the others to people.
+//!
+//! Values that move all the time (a disk's use, a process id, a boot time that drifts by a second, the order of rows) are stored
+//! without a version, history entry or event of their own, or every host's history would be noise.
+
+use std::collections::{BTreeMap, HashSet};
 
 use plenum_access::{Permission, Principal};
-use plenum_store::{DocumentError, Query, Tx, params};
+use plenum_store::{Document, DocumentError, Query, Tx, params};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::builtin::SERVICES;
-use crate::instances::instance;
-use crate::model::{Model, collection};
+use crate::instances::{instance, missing};
+use crate::model::{Attribute, Model, check_value, collection};
 use crate::{Cmdb, CmdbError, Instance};
 
 /// What an agent found on its node.
@@ -37,6 +41,8 @@ pub struct Reconciled {
 const VOLATILE: &[(&str, &str)] = &[("mounts", "used_bytes"), ("mounts", "size_bytes")];
 /// Attributes of services that move with every restart of the process.
 const VOLATILE_SERVICE: &[&str] = &["pid"];
+/// The kernel computes the boot time anew from a clock that is being corrected: less than this is no reboot.
+const BOOT_TIME_DRIFT_MS: i64 = 60_000;
 /// Most services taken from one node.
 const MAX_SERVICES: usize = 500;
 /// Addresses that say nothing of who has them.
@@ -47,42 +53,43 @@ impl Cmdb {
     pub async fn reconcile(&self, who: &Principal, node_id: &str, facts: NodeFacts) -> Result<Reconciled, CmdbError> {
         self.require_discovery(who, node_id).await?;
         let _one = self.reconciling.lock().await;
-        let host_model = self.stored("host").await?.model;
         let mut tx = self.db.begin().await?;
         if tx.dialect() == plenum_store::Dialect::Postgres {
             // Another host process may reconcile the same machine.
             tx.execute("SELECT pg_advisory_xact_lock(7305804)", &[]).await?;
         }
+        let host_model = self.stored_in(&mut tx, "host").await?.model;
         let mut node = known(&host_model, facts.node);
         node.insert("node_id".into(), node_id.into());
         node.insert("status".into(), "online".into());
         if !node.get("hostname").and_then(Json::as_str).is_some_and(|h| !h.trim().is_empty()) {
             node.insert("hostname".into(), node_id.into());
         }
-        let found = self.find_host(&host_model, node_id, &node).await?;
+        let found = self.find_host(node_id, &node).await?;
         let host = match found {
             None => self.insert_in(&mut tx, who, &host_model, Json::Object(node), Some("found by its agent")).await?,
-            Some(before) => self.merge(&mut tx, who, &host_model, before, node, "reported by its agent").await?,
+            Some(before) => self.merge(&mut tx, who, &host_model, &before, node, "reported by its agent").await?,
         };
         let mut services = Vec::new();
         let mut kept: Vec<(String, String)> = Vec::new();
+        let mut reported: HashSet<(String, String)> = HashSet::new();
         for mut service in facts.services.into_iter().take(MAX_SERVICES) {
             let Some(model) =
                 service.remove("model").and_then(|m| m.as_str().map(str::to_owned)).filter(|m| SERVICES.contains(&m.as_str()))
             else {
                 continue;
             };
-            let m = self.stored(&model).await?.model;
+            let m = self.stored_in(&mut tx, &model).await?.model;
             let mut attributes = known(&m, service);
             let Some(identity) = attributes.get("name").and_then(Json::as_str).map(str::to_owned) else { continue };
+            if !reported.insert((model.clone(), identity.clone())) {
+                continue;
+            }
             attributes.insert("identity".into(), identity.clone().into());
             attributes.insert("node_id".into(), node_id.into());
             attributes.insert("host_id".into(), host.id.clone().into());
             attributes.insert("status".into(), "running".into());
-            let filter = format!("node_id == {} && identity == {}", json!(node_id), json!(identity));
-            let before =
-                self.docs.query(&collection(&model), &Query { filter: Some(filter), limit: 1, ..Query::default() }).await?.items.pop();
-            let made = match before {
+            let made = match self.find_service(&model, node_id, &host.id, &identity).await? {
                 None => {
                     let name = format!("{identity}@{}", host.label);
                     attributes.insert("name".into(), name.into());
@@ -91,16 +98,16 @@ impl Cmdb {
                 Some(before) => {
                     // The name may have been given by a person.
                     attributes.remove("name");
-                    self.merge(&mut tx, who, &m, instance(&m, before), attributes, "reported by its agent").await?
+                    self.merge(&mut tx, who, &m, &before, attributes, "reported by its agent").await?
                 }
             };
-            self.associate_in(&mut tx, who, Cmdb::runs_on()?, (&model, &made.id), ("host", &host.id)).await?;
+            self.runs_on_in(&mut tx, who, (&model, &made.id), &host.id).await?;
             kept.push((model, made.id.clone()));
             services.push(made);
         }
         for model in SERVICES {
-            let m = self.stored(model).await?.model;
-            let filter = format!("node_id == {} && status == \"running\"", json!(node_id));
+            let m = self.stored_in(&mut tx, model).await?.model;
+            let filter = format!("(node_id == {} || host_id == {}) && status == \"running\"", json!(node_id), json!(host.id));
             let running =
                 self.docs.query(&collection(model), &Query { filter: Some(filter), limit: 1000, ..Query::default() }).await?.items;
             for d in running.into_iter().filter(|d| !kept.iter().any(|(km, id)| km == model && *id == d.id)) {
@@ -144,7 +151,7 @@ impl Cmdb {
         }
     }
 
-    async fn find_host(&self, m: &Model, node_id: &str, node: &Map<String, Json>) -> Result<Option<Instance>, CmdbError> {
+    async fn find_host(&self, node_id: &str, node: &Map<String, Json>) -> Result<Option<String>, CmdbError> {
         let mut filters = vec![format!("node_id == {}", json!(node_id))];
         for key in ["machine_id", "serial"] {
             if let Some(v) = node.get(key).and_then(Json::as_str).filter(|v| meaningful(v)) {
@@ -165,7 +172,19 @@ impl Cmdb {
                 Err(e) => return Err(e.into()),
             };
             if found.len() == 1 {
-                return Ok(found.pop().map(|d| instance(m, d)));
+                return Ok(found.pop().map(|d| d.id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The stored record of a service: by its node, else by its host, which may have been enrolled again as another node.
+    async fn find_service(&self, model: &str, node_id: &str, host_id: &str, identity: &str) -> Result<Option<String>, CmdbError> {
+        for (key, value) in [("node_id", node_id), ("host_id", host_id)] {
+            let filter = Some(format!("{key} == {} && identity == {}", json!(value), json!(identity)));
+            let found = self.docs.query(&collection(model), &Query { filter, limit: 1, ..Query::default() }).await?.items.pop();
+            if found.is_some() {
+                return Ok(found.map(|d| d.id));
             }
         }
         Ok(None)
@@ -176,21 +195,26 @@ impl Cmdb {
         tx: &mut Tx,
         who: &Principal,
         m: &Model,
-        before: Instance,
-        found: Map<String, Json>,
+        id: &str,
+        mut found: Map<String, Json>,
         why: &str,
     ) -> Result<Instance, CmdbError> {
-        let mut after = before.attributes.clone();
+        // Read again and held: what a person wrote in the meantime stays.
+        let before = self.docs.get_in(tx, &collection(&m.name), id).await?.ok_or_else(|| missing(&m.name, id))?;
+        if drifted(before.data.get("boot_time"), found.get("boot_time")) {
+            found.remove("boot_time");
+        }
+        let mut after = before.data.clone();
         if let Json::Object(o) = &mut after {
             o.extend(found.clone());
         }
-        if still(m, &before.attributes) != still(m, &after) {
-            return self.patch_in(tx, who, m, &before.id, found, None, Some(why)).await;
+        if still(m, &before.data) != still(m, &after) {
+            return self.patch_in(tx, who, m, id, found, None, Some(why)).await;
         }
-        if before.attributes != after {
-            self.docs.touch(tx, &collection(&m.name), &before.id, after.clone()).await?;
+        if before.data != after {
+            self.docs.touch(tx, &collection(&m.name), id, after.clone()).await?;
         }
-        Ok(Instance { attributes: after, ..before })
+        Ok(instance(m, Document { data: after, ..before }))
     }
 
     /// The node of an instance: a host's own, or that of the host that it runs on.
@@ -219,6 +243,12 @@ fn meaningful(v: &str) -> bool {
             .contains(&v.to_lowercase().as_str())
 }
 
+/// Whether two boot times are of the same boot.
+fn drifted(before: Option<&Json>, after: Option<&Json>) -> bool {
+    let ms = |v: Option<&Json>| plenum_store::filter::time_ms(v?.as_str()?);
+    matches!((ms(before), ms(after)), (Some(a), Some(b)) if a.abs_diff(b) < BOOT_TIME_DRIFT_MS as u64)
+}
+
 /// What the model knows; an agent newer than the host may report more.
 fn known(m: &Model, found: Map<String, Json>) -> Map<String, Json> {
     found
@@ -226,39 +256,43 @@ fn known(m: &Model, found: Map<String, Json>) -> Map<String, Json> {
         .filter(|(_, v)| !v.is_null())
         .filter_map(|(k, v)| {
             let a = m.attribute(&k)?;
-            if a.columns.is_empty() {
-                return Some((k, v));
+            let v = if a.columns.is_empty() { v } else { known_rows(a, &v)? };
+            // One value that the model refuses must not keep the whole machine out.
+            if let Err(e) = check_value(a, &v, "") {
+                tracing::warn!(model = %m.name, attribute = %k, error = %e, "an agent reported what the model does not hold; it is left out");
+                return None;
             }
-            let rows = v.as_array()?.iter().filter_map(Json::as_object);
-            let rows: Vec<Json> = rows
-                .map(|r| {
-                    Json::Object(
-                        r.iter()
-                            .filter(|(c, v)| !v.is_null() && a.columns.iter().any(|x| x.name == **c))
-                            .map(|(c, v)| (c.clone(), v.clone()))
-                            .collect(),
-                    )
-                })
-                .collect();
-            Some((k, Json::Array(rows)))
+            Some((k, v))
         })
         .collect()
 }
 
-/// The attributes without what moves all the time.
+fn known_rows(a: &Attribute, v: &Json) -> Option<Json> {
+    let keep = |c: &str| a.columns.iter().any(|x| x.name == c);
+    let row = |r: &Map<String, Json>| r.iter().filter(|(c, v)| !v.is_null() && keep(c)).map(|(c, v)| (c.clone(), v.clone())).collect();
+    Some(v.as_array()?.iter().filter_map(Json::as_object).map(|r| Json::Object(row(r))).collect())
+}
+
+/// The attributes without what moves all the time, rows and lists in one order.
 fn still(m: &Model, attributes: &Json) -> Json {
     let mut out = attributes.clone();
-    if m.name != "host" {
-        if let Json::Object(o) = &mut out {
-            o.retain(|k, _| !VOLATILE_SERVICE.contains(&k.as_str()));
-        }
-        return out;
-    }
-    for (table, column) in VOLATILE {
-        for row in out.get_mut(*table).and_then(Json::as_array_mut).into_iter().flatten() {
-            if let Json::Object(r) = row {
-                r.remove(*column);
+    if m.name == "host" {
+        for (table, column) in VOLATILE {
+            for row in out.get_mut(*table).and_then(Json::as_array_mut).into_iter().flatten() {
+                if let Json::Object(r) = row {
+                    r.remove(*column);
+                }
             }
+        }
+    }
+    if let Json::Object(o) = &mut out {
+        o.retain(|k, _| m.name == "host" || !VOLATILE_SERVICE.contains(&k.as_str()));
+        for rows in o.values_mut().filter_map(Json::as_array_mut) {
+            rows.sort_by_cached_key(|r| {
+                // The columns in one order too: PostgreSQL keeps its own.
+                let sorted: BTreeMap<&String, &Json> = r.as_object().into_iter().flatten().collect();
+                if r.is_object() { json!(sorted).to_string() } else { r.to_string() }
+            });
         }
     }
     out

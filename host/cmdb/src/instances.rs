@@ -103,10 +103,10 @@ impl Cmdb {
     /// Creates an instance.
     pub async fn create(&self, who: &Principal, model: &str, attributes: Json, why: Option<&str>) -> Result<Instance, CmdbError> {
         self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
-        let m = self.stored(model).await?.model;
         let attributes = without_nulls(attributes);
-        m.check_instance(&attributes)?;
         let mut tx = self.db.begin().await?;
+        let m = self.stored_in(&mut tx, model).await?.model;
+        m.check_instance(&attributes)?;
         let made = self.insert_in(&mut tx, who, &m, attributes, why).await?;
         tx.commit().await?;
         Ok(made)
@@ -138,13 +138,14 @@ impl Cmdb {
         why: Option<&str>,
     ) -> Result<Instance, CmdbError> {
         self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
-        let m = self.stored(model).await?.model;
         let Json::Object(patch) = patch else {
             return Err(CmdbError::InvalidInstance {
                 pointer: String::new(),
                 message: "the change of an instance is a JSON object".into(),
             });
         };
+        let mut tx = self.db.begin().await?;
+        let m = self.stored_in(&mut tx, model).await?.model;
         for key in patch.keys() {
             if let Some(a) = m.attribute(key)
                 && !a.editable
@@ -156,7 +157,6 @@ impl Cmdb {
                 });
             }
         }
-        let mut tx = self.db.begin().await?;
         let after = self.patch_in(&mut tx, who, &m, id, patch, expected, why).await?;
         tx.commit().await?;
         Ok(after)
@@ -194,8 +194,8 @@ impl Cmdb {
     /// Deletes an instance and its associations.
     pub async fn delete(&self, who: &Principal, model: &str, id: &str, expected: Option<i64>, why: Option<&str>) -> Result<(), CmdbError> {
         self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
-        let m = self.stored(model).await?.model;
         let mut tx = self.db.begin().await?;
+        let m = self.stored_in(&mut tx, model).await?.model;
         let actor = who.actor().to_string();
         let gone = self.docs.delete(&mut tx, &collection(model), id, expected, By { actor: &actor, why }).await?;
         let gone = gone.ok_or_else(|| missing(model, id))?;

@@ -178,15 +178,40 @@ impl Cmdb {
         Ok(self.docs.count(&model::collection(name), None).await?)
     }
 
+    /// The model, held as it is until the transaction ends: what is checked against it is still right when it is written.
+    pub(crate) async fn stored_in(&self, tx: &mut Tx, name: &str) -> Result<StoredModel, CmdbError> {
+        // SQLite has one writer anyway.
+        if tx.dialect() == plenum_store::Dialect::Postgres {
+            tx.execute("SELECT pg_advisory_xact_lock_shared(7305806, hashtext(?))", params![name]).await?;
+        }
+        self.read_in(tx, name).await
+    }
+
+    /// As [`Cmdb::stored_in`], to change the model: waits for those who write instances, and makes others wait.
+    async fn stored_alone(&self, tx: &mut Tx, name: &str) -> Result<StoredModel, CmdbError> {
+        if tx.dialect() == plenum_store::Dialect::Postgres {
+            tx.execute("SELECT pg_advisory_xact_lock(7305806, hashtext(?))", params![name]).await?;
+        }
+        self.read_in(tx, name).await
+    }
+
+    async fn read_in(&self, tx: &mut Tx, name: &str) -> Result<StoredModel, CmdbError> {
+        match tx.fetch_optional("SELECT version, builtin, spec FROM cmdb_models WHERE name = ?", params![name]).await? {
+            Some(r) => Ok(StoredModel { model: decode(r.json("spec")?)?, version: r.int("version")?, builtin: r.bool("builtin")? }),
+            None => {
+                let names = tx.fetch_all("SELECT name FROM cmdb_models LIMIT 1000", &[]).await?;
+                no_model(name, &names)
+            }
+        }
+    }
+
     pub(crate) async fn stored(&self, name: &str) -> Result<StoredModel, CmdbError> {
         let row = self.db.fetch_optional("SELECT version, builtin, spec FROM cmdb_models WHERE name = ?", params![name]).await?;
         match row {
             Some(r) => Ok(StoredModel { model: decode(r.json("spec")?)?, version: r.int("version")?, builtin: r.bool("builtin")? }),
             None => {
                 let names = self.db.fetch_all("SELECT name FROM cmdb_models LIMIT 1000", &[]).await?;
-                let names: Vec<String> = names.iter().map(|r| r.text("name")).collect::<Result<_, _>>()?;
-                let hint = plenum_store::filter::nearest(name, names.iter().map(String::as_str));
-                Err(CmdbError::NoModel { name: name.to_owned(), hint })
+                no_model(name, &names)
             }
         }
     }
@@ -196,7 +221,7 @@ impl Cmdb {
         self.access.require(who, Permission::CmdbModel, &[("models", &model.name)]).await?;
         model.check()?;
         let mut tx = self.db.begin().await?;
-        if tx.fetch_optional("SELECT 1 AS one FROM cmdb_models WHERE name = ?", params![&model.name]).await?.is_some() {
+        if self.stored_alone(&mut tx, &model.name).await.is_ok() {
             let message = format!("there is already a model {}; choose another name, or change that one", model.name);
             return Err(CmdbError::InvalidModel { pointer: "/name".into(), message });
         }
@@ -210,7 +235,8 @@ impl Cmdb {
     pub async fn update_model(&self, who: &Principal, model: Model, expected: Option<i64>) -> Result<StoredModel, CmdbError> {
         self.access.require(who, Permission::CmdbModel, &[("models", &model.name)]).await?;
         model.check()?;
-        let before = self.stored(&model.name).await?;
+        let mut tx = self.db.begin().await?;
+        let before = self.stored_alone(&mut tx, &model.name).await?;
         if let Some(expected) = expected
             && expected != before.version
         {
@@ -219,9 +245,8 @@ impl Cmdb {
         if before.builtin {
             builtin::check_extension(&model)?;
         }
-        self.check_records(&model).await?;
+        self.check_records(&mut tx, &model).await?;
         let version = before.version + 1;
-        let mut tx = self.db.begin().await?;
         self.write_model(&mut tx, &model, version, before.builtin).await?;
         self.record(&mut tx, who, "updated", &model, Some(&before.model)).await?;
         tx.commit().await?;
@@ -229,11 +254,11 @@ impl Cmdb {
     }
 
     /// Whether all instances fit the model as it would be. Attributes that it no longer has would be lost: that is refused too.
-    async fn check_records(&self, model: &Model) -> Result<(), CmdbError> {
-        let mut query = Query { limit: 1000, ..Query::default() };
+    async fn check_records(&self, tx: &mut Tx, model: &Model) -> Result<(), CmdbError> {
+        let mut after: Option<String> = None;
         loop {
-            let page = self.docs.query(&model::collection(&model.name), &query).await?;
-            for d in &page.items {
+            let batch = self.docs.walk_in(tx, &model::collection(&model.name), after.as_deref(), 500).await?;
+            for d in &batch {
                 if let Err(CmdbError::InvalidInstance { message, .. }) = model.check_instance(&d.data) {
                     let label = model.label(&d.data, &d.id);
                     return Err(CmdbError::InUse(format!(
@@ -242,25 +267,25 @@ impl Cmdb {
                     )));
                 }
             }
-            query.cursor = page.next_cursor;
-            if query.cursor.is_none() {
-                return Ok(());
-            }
+            after = match batch.last() {
+                Some(d) => Some(d.id.clone()),
+                None => return Ok(()),
+            };
         }
     }
 
     /// Deletes a model that has no instances and did not come with Plenum.
     pub async fn delete_model(&self, who: &Principal, name: &str) -> Result<(), CmdbError> {
         self.access.require(who, Permission::CmdbModel, &[("models", name)]).await?;
-        let before = self.stored(name).await?;
+        let mut tx = self.db.begin().await?;
+        let before = self.stored_alone(&mut tx, name).await?;
         if before.builtin {
             return Err(CmdbError::InUse(format!("the model {name} came with Plenum and stays")));
         }
-        let n = self.docs.count(&model::collection(name), None).await?;
-        if n > 0 {
-            return Err(CmdbError::InUse(format!("the model {name} has {n} instances; delete them first")));
+        if let Some(d) = self.docs.walk_in(&mut tx, &model::collection(name), None, 1).await?.first() {
+            let label = before.model.label(&d.data, &d.id);
+            return Err(CmdbError::InUse(format!("the model {name} has instances, {label} among them; delete them first")));
         }
-        let mut tx = self.db.begin().await?;
         self.docs.drop_collection(&mut tx, &model::collection(name)).await?;
         tx.execute("DELETE FROM cmdb_models WHERE name = ?", params![name]).await?;
         self.record(&mut tx, who, "deleted", &before.model, Some(&before.model)).await?;
@@ -277,6 +302,12 @@ impl Cmdb {
         emit(tx, NewEvent { kind: format!("plenum.cmdb.model.{what}"), source: "/cmdb".into(), subject: target, data }).await?;
         Ok(())
     }
+}
+
+fn no_model<T>(name: &str, known: &[plenum_store::Row]) -> Result<T, CmdbError> {
+    let known: Vec<String> = known.iter().map(|r| r.text("name")).collect::<Result<_, _>>()?;
+    let hint = plenum_store::filter::nearest(name, known.iter().map(String::as_str));
+    Err(CmdbError::NoModel { name: name.to_owned(), hint })
 }
 
 pub(crate) fn decode<T: serde::de::DeserializeOwned>(v: Json) -> Result<T, StoreError> {

@@ -281,7 +281,7 @@ fn check_attribute(a: &Attribute, at: &str, top: bool) -> Result<(), CmdbError> 
     Ok(())
 }
 
-fn check_value(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbError> {
+pub(crate) fn check_value(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbError> {
     let wrong = |what: String| Err(CmdbError::InvalidInstance { pointer: at.to_owned(), message: format!("{} has to be {what}", a.name) });
     match a.kind {
         AttributeKind::Text | AttributeKind::LongText if v.is_string() => {

@@ -108,6 +108,142 @@ plenum_store::both_databases! {
         assert_eq!(c.list(&admin(), "redis", &Query::default()).await.unwrap().items.len(), 3);
     }
 
+    async fn services_follow_their_machine(db: Db) {
+        let c = cmdb(&db).await;
+        let redis = json!([{"model": "redis", "name": "redis:6379", "port": 6379}]);
+        let first = c.reconcile(&agent("n1"), "n1", facts("web1", "m-0001", redis.clone())).await.unwrap();
+        // Enrolled again as another node: the same records.
+        let again = c.reconcile(&agent("n2"), "n2", facts("web1", "m-0001", redis.clone())).await.unwrap();
+        assert_eq!((again.host.id.clone(), again.services[0].id.clone()), (first.host.id.clone(), first.services[0].id.clone()));
+        assert_eq!(again.services[0].attributes["node_id"], "n2");
+        // Its host was deleted and is found anew: the service runs on that one, and on it only.
+        c.delete(&admin(), "host", &first.host.id, None, None).await.unwrap();
+        let anew = c.reconcile(&agent("n2"), "n2", facts("web1", "m-0001", redis.clone())).await.unwrap();
+        assert_ne!(anew.host.id, first.host.id);
+        assert_eq!(anew.services[0].id, first.services[0].id);
+        let related = c.related(&admin(), "redis", &first.services[0].id).await.unwrap();
+        assert_eq!(related.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), [anew.host.id.as_str()]);
+        // Gone after yet another enrolment: stopped, though another node reported it last.
+        let gone = c.reconcile(&agent("n3"), "n3", facts("web1", "m-0001", json!([]))).await.unwrap();
+        assert_eq!(gone.services[0].attributes["status"], "stopped");
+        assert_eq!(c.list(&admin(), "redis", &Query::default()).await.unwrap().items.len(), 1);
+    }
+
+    async fn a_strange_report_keeps_nothing_else_out(db: Db) {
+        let c = cmdb(&db).await;
+        let twice = json!([{"model": "redis", "name": "r"}, {"model": "redis", "name": "r"}, {"model": "toaster", "name": "t"}, {"model": "redis"}]);
+        let mut f = facts("web1", "m-0001", twice);
+        f.node.insert("cpu_count".into(), json!("four"));
+        f.node.insert("kernel".into(), json!("k".repeat(5000)));
+        f.node.insert("disks".into(), json!([{"name": "sda", "size_bytes": "big"}]));
+        let r = c.reconcile(&agent("n1"), "n1", f).await.unwrap();
+        let has = |k: &str| r.host.attributes.get(k).is_some();
+        assert_eq!((has("cpu_count"), has("kernel"), has("disks"), has("memory_bytes")), (false, false, false, true));
+        assert_eq!(r.services.len(), 1);
+    }
+
+    async fn what_only_looks_changed_makes_no_history(db: Db) {
+        let c = cmdb(&db).await;
+        let report = |boot: &str, turn: bool, used: i64| {
+            let mut f = facts("web1", "m-0001", json!([]));
+            f.node.insert("boot_time".into(), boot.into());
+            let mut rows = vec![json!({"name": "eth0", "up": true}), json!({"up": false, "name": "eth1"})];
+            let mut addresses = vec!["10.0.0.1", "10.0.0.2"];
+            if turn {
+                rows.reverse();
+                addresses.reverse();
+            }
+            f.node.insert("interfaces".into(), json!(rows));
+            f.node.insert("addresses".into(), json!(addresses));
+            f.node["mounts"][0]["used_bytes"] = json!(used);
+            f
+        };
+        let first = c.reconcile(&agent("n1"), "n1", report("2026-01-01T00:00:00Z", false, 1)).await.unwrap().host;
+        let same = c.reconcile(&agent("n1"), "n1", report("2026-01-01T00:00:01Z", true, 2)).await.unwrap().host;
+        assert_eq!((same.version, same.updated_at), (1, first.updated_at));
+        let stored = c.get(&admin(), "host", &first.id).await.unwrap();
+        assert_eq!((stored.attributes["mounts"][0]["used_bytes"].as_i64(), stored.updated_at), (Some(2), first.updated_at));
+        let rebooted = c.reconcile(&agent("n1"), "n1", report("2026-01-02T00:00:00Z", false, 2)).await.unwrap().host;
+        assert_eq!((rebooted.version, rebooted.attributes["boot_time"].as_str()), (2, Some("2026-01-02T00:00:00.000Z")));
+    }
+
+    async fn a_model_does_not_change_under_its_instances(db: Db) {
+        let c = cmdb(&db).await;
+        for round in 0..6 {
+            let name = format!("thing{round}");
+            let made = c.create_model(&admin(), model(&name)).await.unwrap();
+            let mut cut = made.model.clone();
+            cut.attributes.retain(|a| a.name != "seats");
+            let (a, b) = (c.clone(), c.clone());
+            let n = name.clone();
+            let write = tokio::spawn(async move { a.create(&admin(), &n, json!({"name": "x", "seats": 1}), None).await });
+            let change = tokio::spawn(async move { if round % 2 == 0 { b.update_model(&admin(), cut, Some(1)).await.map(|_| ()) } else { b.delete_model(&admin(), &cut.name).await } });
+            let (write, change) = (write.await.unwrap(), change.await.unwrap());
+            // Either order, never both.
+            assert!(write.is_ok() != change.is_ok(), "{round}: {write:?} {change:?}");
+            if let Ok(i) = write {
+                assert_eq!(c.get(&admin(), &name, &i.id).await.unwrap().attributes["seats"], 1);
+            }
+        }
+        let made = c.create_model(&admin(), model("contested")).await.unwrap().model;
+        let mut set = tokio::task::JoinSet::new();
+        for i in 0..6 {
+            let (c, mut m) = (c.clone(), made.clone());
+            m.attributes.push(serde_json::from_value(json!({"name": format!("a{i}"), "kind": "text"})).unwrap());
+            set.spawn(async move { c.update_model(&admin(), m, Some(1)).await });
+        }
+        let won = set.join_all().await.into_iter().filter(Result::is_ok).count();
+        assert_eq!(won, 1, "of those who read version 1, one may write");
+    }
+
+    async fn built_in_models_keep_what_was_added(db: Db) {
+        let c = cmdb(&db).await;
+        let mut m = c.model(&admin(), "host").await.unwrap().model;
+        let status = m.attributes.iter_mut().find(|a| a.name == "status").unwrap();
+        status.options.push("retired".into());
+        status.title = serde_json::from_value(json!({"en": "State", "zh": "状态"})).unwrap();
+        m.attributes.iter_mut().find(|a| a.name == "kernel").unwrap().indexed = true;
+        c.update_model(&admin(), m.clone(), None).await.unwrap();
+        let after = cmdb(&db).await.model(&admin(), "host").await.unwrap();
+        assert_eq!(after.model, m, "a restart changes nothing");
+        assert_eq!(after.version, 2);
+        // Nothing that would keep discovery from going on.
+        let mut required = m.clone();
+        required.attributes.push(serde_json::from_value(json!({"name": "cost_centre", "kind": "text", "required": true})).unwrap());
+        let mut unique = m.clone();
+        unique.unique.push(vec!["hostname".into()]);
+        for (bad, at) in [(required, "/required"), (unique, "/unique/1")] {
+            match c.update_model(&admin(), bad, None).await.unwrap_err() {
+                CmdbError::InvalidModel { pointer, message } => assert!(pointer.ends_with(at) && message.contains("discovery"), "{pointer} {message}"),
+                e => panic!("{e}"),
+            }
+        }
+    }
+
+    async fn links_at_once_keep_their_cardinality(db: Db) {
+        let c = cmdb(&db).await;
+        let mut ids = Vec::new();
+        for i in 0..5 {
+            ids.push(c.create(&admin(), "system", json!({"name": format!("s{i}")}), None).await.unwrap().id);
+        }
+        let mut set = tokio::task::JoinSet::new();
+        for to in ids[1..].iter().cloned() {
+            let (c, from) = (c.clone(), ids[0].clone());
+            set.spawn(async move { c.associate(&admin(), "runs_on", ("system", &from), ("system", &to)).await.is_ok() });
+        }
+        assert_eq!(set.join_all().await.into_iter().filter(|ok| *ok).count(), 1);
+        // Both ways at once: neither waits for the other.
+        let mut set = tokio::task::JoinSet::new();
+        for i in 0..10 {
+            let (c, a, b) = (c.clone(), ids[i % 2].clone(), ids[1 - i % 2].clone());
+            set.spawn(async move { c.associate(&admin(), "depends_on", ("system", &a), ("system", &b)).await.map(|_| ()) });
+        }
+        for r in set.join_all().await {
+            r.unwrap();
+        }
+        assert_eq!(c.related(&admin(), "system", "no-such").await.unwrap_err().code(), "cmdb.not_found");
+    }
+
     async fn an_agent_reports_only_about_its_own_node(db: Db) {
         let c = cmdb(&db).await;
         let e = c.reconcile(&agent("n1"), "n2", facts("x", "m-0009", json!([]))).await.unwrap_err();

@@ -461,7 +461,14 @@ async fn create_association(
     Caller(who): Caller,
     JsonBody(b): JsonBody<NewAssociation>,
 ) -> ApiResult<(StatusCode, Json<AssociationJson>)> {
-    let a: Association = app.cmdb.associate(&who, &b.kind, (&b.from.model, &b.from.id), (&b.to.model, &b.to.id)).await?;
+    let made = app.cmdb.associate(&who, &b.kind, (&b.from.model, &b.from.id), (&b.to.model, &b.to.id)).await;
+    let a: Association = made.map_err(|e| match e {
+        // The pointer is into this body, not into a record's attributes.
+        CmdbError::InvalidInstance { pointer, message } => {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "cmdb.invalid_association", "The association is not valid", message).at(pointer)
+        }
+        e => e.into(),
+    })?;
     Ok((
         StatusCode::CREATED,
         Json(AssociationJson {

@@ -224,6 +224,18 @@ impl Documents {
         Ok(row.as_ref().map(document).transpose()?)
     }
 
+    /// Documents in the order of their ids, after `after`, as the transaction sees them: to walk through a whole collection.
+    pub async fn walk_in(&self, tx: &mut Tx, collection: &str, after: Option<&str>, limit: u32) -> Result<Vec<Document>, DocumentError> {
+        let c = self.collection_in(tx, collection).await?;
+        let rows = tx
+            .fetch_all(
+                &format!("SELECT id, version, created_at, updated_at, data FROM {} WHERE id > ? ORDER BY id LIMIT ?", c.table),
+                params![after.unwrap_or_default(), limit.clamp(1, MAX_PAGE)],
+            )
+            .await?;
+        Ok(rows.iter().map(document).collect::<Result<_, _>>()?)
+    }
+
     /// Several documents by id, in no particular order; at most [`MAX_PAGE`].
     pub async fn get_many(&self, collection: &str, ids: &[String]) -> Result<Vec<Document>, DocumentError> {
         if ids.is_empty() {

@@ -15,7 +15,7 @@ mod sql;
 #[cfg(test)]
 mod tests;
 
-pub use schema::{Field, FieldKind, Schema, nearest, normal_time, valid_name};
+pub use schema::{Field, FieldKind, Schema, nearest, normal_time, time_ms, valid_name};
 pub(crate) use sql::field_sql;
 
 use crate::sql::{Dialect, Value};

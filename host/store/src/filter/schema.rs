@@ -79,7 +79,12 @@ pub fn valid_name(name: &str) -> bool {
 /// RFC 3339 text as stored: UTC, milliseconds, `Z`, so that text order is the order of time. Through the instant, since a leap
 /// second has two spellings; within the years of four digits, since others do not sort.
 pub fn normal_time(text: &str) -> Option<String> {
-    time_text(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
+    time_text(time_ms(text)?)
+}
+
+/// Milliseconds since the Unix epoch of an RFC 3339 text.
+pub fn time_ms(text: &str) -> Option<i64> {
+    Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
 }
 
 /// The stored form of milliseconds since the Unix epoch.
