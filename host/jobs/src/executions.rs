@@ -220,6 +220,20 @@ impl Jobs {
         Ok(Page { items, next_cursor, total: u64::try_from(total).unwrap_or(0) })
     }
 
+    /// How many executions run, and how those of the last `within` ended. Counts by index; a plugin is not told.
+    pub async fn execution_counts(&self, who: &Principal, within: std::time::Duration) -> Result<Vec<(ExecutionStatus, u64)>, JobsError> {
+        self.inner.access.require(who, Permission::JobsRead, &[]).await?;
+        if Inner::own_only(who).is_some() {
+            return Ok(Vec::new());
+        }
+        let since = now_ms() - i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
+        let sql = "SELECT status, COUNT(*) AS n FROM job_executions WHERE status = 'running' GROUP BY status
+                   UNION ALL SELECT status, COUNT(*) AS n FROM job_executions WHERE finished_at >= ? GROUP BY status";
+        let rows = self.inner.db.fetch_all(sql, params![since]).await?;
+        let counts = rows.iter().map(|r| Ok((r.text("status")?, r.int("n")?))).collect::<Result<Vec<_>, plenum_store::StoreError>>()?;
+        Ok(counts.into_iter().filter_map(|(s, n)| Some((ExecutionStatus::parse(&s)?, u64::try_from(n).unwrap_or(0)))).collect())
+    }
+
     /// One execution.
     pub async fn execution(&self, who: &Principal, id: &str) -> Result<Execution, JobsError> {
         self.inner.visible(who, id).await

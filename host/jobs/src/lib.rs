@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod model;
 mod nodes;
 pub mod plan;
+mod retention;
 mod server;
 mod sql;
 mod targets;
@@ -42,7 +43,10 @@ use hub::Hub;
 use writer::{Cmd, QUEUE, Writer};
 
 /// The schema of this crate.
-pub const MIGRATIONS: &[Migration] = &[Migration { set: "jobs", version: 1, sql: include_str!("../migrations/1.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { set: "jobs", version: 1, sql: include_str!("../migrations/1.sql") },
+    Migration { set: "jobs", version: 2, sql: include_str!("../migrations/2.sql") },
+];
 
 /// How the job service behaves.
 #[derive(Debug, Clone)]
@@ -57,6 +61,8 @@ pub struct JobsConfig {
     pub lost_after: Duration,
     /// Between looks at what has waited too long.
     pub sweep: Duration,
+    /// How long a finished execution is kept, with its results and output.
+    pub keep: Duration,
     /// Most executions that are not finished.
     pub max_active: usize,
     /// `host:port` that agents dial, for the enrolment command.
@@ -72,6 +78,7 @@ impl JobsConfig {
             facts: Duration::from_secs(300),
             lost_after: Duration::from_secs(600),
             sweep: Duration::from_secs(1),
+            keep: Duration::from_secs(90 * 24 * 3600),
             max_active: 10_000,
             agent_address: agent_address.into(),
         }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -24,6 +25,16 @@ pub struct File {
     pub public_url: Option<String>,
     /// Where packages come from and whom to trust.
     pub plugins: Plugins,
+    /// How long what has happened is kept.
+    pub retention: Retention,
+}
+
+/// How long what has happened is kept.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Days that a finished job is kept, with its results and output [default: 90].
+    pub executions_days: Option<u16>,
 }
 
 /// Where packages come from and whom to trust.
@@ -101,6 +112,8 @@ pub struct Config {
     pub trusted_keys: Vec<TrustedKey>,
     /// Whether strangers' packages install too.
     pub developer_mode: bool,
+    /// How long a finished job is kept.
+    pub keep_executions: Duration,
 }
 
 /// Reads and checks the configuration.
@@ -143,7 +156,15 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         catalogs: if flags.catalogs.is_empty() { file.plugins.catalogs } else { flags.catalogs },
         trusted_keys,
         developer_mode: flags.developer_mode || file.plugins.developer_mode,
+        keep_executions: days(file.retention.executions_days, 90, "retention.executions_days")?,
     })
+}
+
+fn days(value: Option<u16>, default: u16, field: &str) -> anyhow::Result<Duration> {
+    match value.unwrap_or(default) {
+        0 => anyhow::bail!("{field} is 0: what happens would be gone at once; the least is 1"),
+        n => Ok(Duration::from_secs(u64::from(n) * 24 * 3600)),
+    }
 }
 
 /// Makes a folder that only the host's user can enter: it holds the CA's key.

@@ -62,7 +62,8 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let events = Events::new(db.clone());
     let docs = Documents::new(db.clone());
     let cmdb = Cmdb::new(db.clone(), docs.clone(), access.clone()).await?;
-    let jobs = Jobs::new(db.clone(), access.clone(), cmdb.clone(), JobsConfig::new(&config.data, &agent_address)).await?;
+    let jobs_config = JobsConfig { keep: config.keep_executions, ..JobsConfig::new(&config.data, &agent_address) };
+    let jobs = Jobs::new(db.clone(), access.clone(), cmdb.clone(), jobs_config).await?;
     let plugins = Plugins::new(
         runtime_config(&config),
         db.clone(),
@@ -89,7 +90,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
         info: Arc::new(HostInfo { version: env!("CARGO_PKG_VERSION"), started, https: config.https, agent_address }),
         shutdown: shutdown.clone(),
     };
-    tasks.spawn(prune(events, shutdown.clone()));
+    tasks.spawn(prune(events, jobs.clone(), shutdown.clone()));
     let agent_port = jobs.clone();
     let stop = shutdown.clone();
     tasks.spawn(async move {
@@ -134,11 +135,16 @@ fn runtime_config(config: &Config) -> RuntimeConfig {
     }
 }
 
-/// Drops events past their retention, once an hour.
-async fn prune(events: Events, stop: CancellationToken) {
+/// Drops what is past its retention, once an hour.
+async fn prune(events: Events, jobs: Jobs, stop: CancellationToken) {
     loop {
         if let Err(e) = events.prune().await {
             tracing::warn!(error = %e, "old events cannot be dropped");
+        }
+        match jobs.prune().await {
+            Ok(0) => {}
+            Ok(n) => tracing::info!(executions = n, "dropped old executions"),
+            Err(e) => tracing::warn!(error = %e, "old executions cannot be dropped"),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(3600)) => {}

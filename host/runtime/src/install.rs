@@ -222,11 +222,21 @@ impl Plugins {
                 continue;
             }
             let enabled = old.is_none_or(|o| o.enabled);
-            let spec = ScheduleSpec { name: name(s), cron: s.cron.clone(), timezone: s.timezone.clone(), target, input, enabled, owner_plugin: Some(id.clone()) };
+            let spec = ScheduleSpec {
+                name: name(s),
+                cron: s.cron.clone(),
+                timezone: s.timezone.clone(),
+                target,
+                input,
+                enabled,
+                owner_plugin: Some(id.clone()),
+            };
             workflows.put_schedule(&loaded.principal(None), spec).await?;
         }
         // Of the version before; those that the plugin made itself are not named so.
-        let gone = there.iter().filter(|t| t.spec.name.starts_with(&format!("{id}/")) && !loaded.manifest.schedules.iter().any(|s| name(s) == t.spec.name));
+        let gone = there
+            .iter()
+            .filter(|t| t.spec.name.starts_with(&format!("{id}/")) && !loaded.manifest.schedules.iter().any(|s| name(s) == t.spec.name));
         for t in gone {
             workflows.delete_schedule(&loaded.principal(None), &t.id).await?;
         }

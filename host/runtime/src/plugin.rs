@@ -203,7 +203,14 @@ impl Loaded {
                     .instantiate_pre(component)
                     .map_err(|e| RuntimeError::Component(format!("the component does not fit this host: {e:#}")))?;
                 let exports = Exports::of(component);
-                let http = if exports.http { Some(ProxyPre::new(pre.clone()).map_err(|e| RuntimeError::Component(format!("its HTTP handler does not fit this host: {e:#}")))?) } else { None };
+                let http = if exports.http {
+                    Some(
+                        ProxyPre::new(pre.clone())
+                            .map_err(|e| RuntimeError::Component(format!("its HTTP handler does not fit this host: {e:#}")))?,
+                    )
+                } else {
+                    None
+                };
                 Some(Code { pre, http, exports })
             }
         };

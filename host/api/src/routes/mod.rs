@@ -5,6 +5,7 @@ pub mod cmdb;
 pub mod events;
 pub mod jobs;
 pub mod nodes;
+pub mod overview;
 pub mod plugins;
 pub mod system;
 pub mod workflows;
@@ -21,6 +22,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(events::router())
         .merge(jobs::router())
         .merge(nodes::router())
+        .merge(overview::router())
         .merge(plugins::router())
         .merge(system::router())
         .merge(workflows::router())

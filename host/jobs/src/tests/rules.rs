@@ -48,6 +48,38 @@ both_databases! {
         assert_eq!(w.jobs.run(&narrow, w.request(&[&e.node])).await.err().unwrap().code(), "access.denied");
     }
 
+    async fn old_executions_go_and_the_others_stay(db: Db) {
+        let w = World::with(db, std::sync::Arc::new(tempfile::tempdir().unwrap()), |c| c.keep = std::time::Duration::from_secs(60)).await;
+        let mut a = w.online("a").await;
+        let mut ids = Vec::new();
+        for _ in 0..12 {
+            let x = w.run(&[&a.node]).await;
+            a.run().await;
+            a.started(&x.id).await;
+            a.output(&x.id, 1, b"out").await;
+            a.finish(&x.id, F::Succeeded, 1).await;
+            soon(w.jobs.wait(&x.id)).await.unwrap();
+            ids.push(x.id);
+        }
+        let running = w.run(&[&a.node]).await;
+        assert_eq!(w.jobs.prune().await.unwrap(), 0);
+        let (kept, old) = ids.split_last().unwrap();
+        for id in old {
+            w.db.execute("UPDATE job_executions SET finished_at = finished_at - 61000 WHERE id = ?", &[id.into()]).await.unwrap();
+        }
+        assert_eq!(w.jobs.prune().await.unwrap(), 11);
+        let admin = admin();
+        assert_eq!(w.jobs.execution(&admin, &old[0]).await.err().unwrap().code(), "jobs.unknown_execution");
+        assert_eq!(w.jobs.output(&admin, kept, &a.node, OutputStream::Stdout, 0, 100).await.unwrap().data, b"out");
+        assert_eq!(w.jobs.execution(&admin, &running.id).await.unwrap().status, ExecutionStatus::Running);
+        for table in ["job_output", "job_targets"] {
+            let left = w.db.fetch_all(&format!("SELECT DISTINCT execution_id FROM {table}"), &[]).await.unwrap();
+            assert!(left.iter().all(|r| !old.contains(&r.text("execution_id").unwrap())), "{table}");
+        }
+        let counts = w.jobs.execution_counts(&admin, std::time::Duration::from_secs(3600)).await.unwrap();
+        assert_eq!(counts, [(ExecutionStatus::Running, 1), (ExecutionStatus::Succeeded, 1)]);
+    }
+
     async fn a_key_stands_for_one_execution(db: Db) {
         let w = World::new(db).await;
         let e = w.enrol("a").await;

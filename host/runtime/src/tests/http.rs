@@ -6,7 +6,12 @@ use http_body_util::BodyExt;
 use super::*;
 
 async fn web(w: &World) {
-    w.offer(PackageWriter::new(manifest("[component]\npath = \"plugin.wasm\"\n")).component(guests::component("web", guests::WEB)).finish().unwrap());
+    w.offer(
+        PackageWriter::new(manifest("[component]\npath = \"plugin.wasm\"\n"))
+            .component(guests::component("web", guests::WEB))
+            .finish()
+            .unwrap(),
+    );
     w.plugins.install(&admin(), "demo", None, &[]).await.unwrap();
 }
 

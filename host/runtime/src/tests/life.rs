@@ -180,7 +180,12 @@ async fn settings_have_defaults_are_checked_and_keep_secrets() {
     w.plugins.set_settings(&admin(), "demo", json!({"level": "high", "token": "s3cret"})).await.unwrap();
     assert_eq!(w.action("settings", json!({})).await.unwrap(), json!({"level": "high", "token": "s3cret"}));
     assert_eq!(w.plugins.settings(&admin(), "demo").await.unwrap().1, json!({"level": "high", "token": true}));
-    for (bad, says) in [(json!({"level": "middle"}), "low, high"), (json!({"level": 3}), "a string"), (json!({"levle": "low"}), "levle"), (json!(3), "object")] {
+    for (bad, says) in [
+        (json!({"level": "middle"}), "low, high"),
+        (json!({"level": 3}), "a string"),
+        (json!({"levle": "low"}), "levle"),
+        (json!(3), "object"),
+    ] {
         let e = w.plugins.set_settings(&admin(), "demo", bad).await.unwrap_err();
         assert!(e.status() == 422 && e.to_string().contains(says), "{e}");
     }

@@ -209,11 +209,16 @@ do:
 /// The package of the guest of many behaviours.
 pub fn demo(limits: &str) -> Archive {
     static WASM: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-    let actions: String =
-        ["loop", "memory", "trap", "deep", "wait", "pause", "count", "flood", "no_json", "settings", "refuse"].iter().map(|n| format!("[[actions]]\nname = {n:?}\n")).collect();
+    let actions: String = ["loop", "memory", "trap", "deep", "wait", "pause", "count", "flood", "no_json", "settings", "refuse"]
+        .iter()
+        .map(|n| format!("[[actions]]\nname = {n:?}\n"))
+        .collect();
     PackageWriter::new(manifest(&format!("{limits}\n[component]\npath = \"plugin.wasm\"\n{PARTS}{actions}")))
         .component(WASM.get_or_init(|| guests::component("actions", guests::ACTIONS)).clone())
-        .file("schemas/echo.json", br#"{"type": "object", "properties": {"text": {"type": "string", "maxLength": 20}}, "additionalProperties": false}"#.to_vec())
+        .file(
+            "schemas/echo.json",
+            br#"{"type": "object", "properties": {"text": {"type": "string", "maxLength": 20}}, "additionalProperties": false}"#.to_vec(),
+        )
         .file("workflows/twice.yaml", TWICE.into())
         .file("web/index.html", b"<p>hello</p>".to_vec())
         .finish()
@@ -222,7 +227,8 @@ pub fn demo(limits: &str) -> Archive {
 
 /// Files below a folder, for what must not be left behind.
 pub fn files(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(dir).map(|d| d.flatten().map(|f| f.file_name().to_string_lossy().into_owned()).collect()).unwrap_or_default();
+    let mut names: Vec<String> =
+        std::fs::read_dir(dir).map(|d| d.flatten().map(|f| f.file_name().to_string_lossy().into_owned()).collect()).unwrap_or_default();
     names.sort();
     names
 }

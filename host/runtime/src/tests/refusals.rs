@@ -93,7 +93,14 @@ async fn an_import_that_was_not_granted_is_refused_by_name() {
     let w = World::quick().await;
     let cases = [
         // Asked for, but the administrator said no.
-        ("reader", "plenum:cmdb/instances@0.1.0", "delete", "i32 i32 i32 i32 i32", "[[permissions]]\nname = \"cmdb.read\"\nreason = \"x\"\n", "cmdb.read or cmdb.write"),
+        (
+            "reader",
+            "plenum:cmdb/instances@0.1.0",
+            "delete",
+            "i32 i32 i32 i32 i32",
+            "[[permissions]]\nname = \"cmdb.read\"\nreason = \"x\"\n",
+            "cmdb.read or cmdb.write",
+        ),
         // Not even asked for.
         ("reader", "plenum:cmdb/instances@0.1.0", "delete", "i32 i32 i32 i32 i32", "", "cmdb.read or cmdb.write"),
         ("caller", "wasi:http/outgoing-handler@0.2.3", "handle", "i32 i32 i32 i32", "", "http.outgoing"),
