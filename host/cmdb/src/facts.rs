@@ -62,7 +62,7 @@ impl Cmdb {
         let mut node = known(&host_model, facts.node);
         node.insert("node_id".into(), node_id.into());
         node.insert("status".into(), "online".into());
-        if !node.get("hostname").and_then(Json::as_str).is_some_and(|h| !h.trim().is_empty()) {
+        if node.get("hostname").and_then(Json::as_str).is_none_or(|h| h.trim().is_empty()) {
             node.insert("hostname".into(), node_id.into());
         }
         let found = self.find_host(node_id, &node).await?;

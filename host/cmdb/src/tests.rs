@@ -227,8 +227,8 @@ plenum_store::both_databases! {
             ids.push(c.create(&admin(), "system", json!({"name": format!("s{i}")}), None).await.unwrap().id);
         }
         let mut set = tokio::task::JoinSet::new();
-        for to in ids[1..].iter().cloned() {
-            let (c, from) = (c.clone(), ids[0].clone());
+        for to in &ids[1..] {
+            let (c, from, to) = (c.clone(), ids[0].clone(), to.clone());
             set.spawn(async move { c.associate(&admin(), "runs_on", ("system", &from), ("system", &to)).await.is_ok() });
         }
         assert_eq!(set.join_all().await.into_iter().filter(|ok| *ok).count(), 1);

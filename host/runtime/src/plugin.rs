@@ -67,7 +67,7 @@ pub struct Exports {
 impl Exports {
     fn of(component: &Component) -> Exports {
         let find = |interface: &str, function: &str| {
-            let (_, i) = component.get_export(None, &format!("plenum:plugin/{interface}@0.1.0"))?;
+            let (_, i) = component.get_export(None, format!("plenum:plugin/{interface}@0.1.0"))?;
             component.get_export(Some(&i), function).map(|(_, f)| f)
         };
         let ty = component.component_type();

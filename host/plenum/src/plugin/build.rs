@@ -19,7 +19,7 @@ const FOLDERS: &[&str] = &["web", "assets", "schemas", "workflows", "pages", "te
 fn manifest(dir: &Path) -> anyhow::Result<Manifest> {
     let path = dir.join("plugin.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read; is this a plugin's folder?", path.display()))?;
-    Ok(Manifest::from_toml(&text).with_context(|| path.display().to_string())?)
+    Manifest::from_toml(&text).with_context(|| path.display().to_string())
 }
 
 /// Compiles the crate in `dir` and packs it.
