@@ -39,7 +39,7 @@ test-rust: ## Run the Rust tests only
 test-portal: ## Run the portal's tests only
 	@make/test.sh portal
 
-lint: ## Formatting, clippy, ESLint, types, licences
+lint: ## Formatting, clippy, ESLint, types, API reference, licences
 	@make/lint.sh
 
 fmt: ## Format the Rust code
@@ -48,7 +48,7 @@ fmt: ## Format the Rust code
 bench: ## Measure and print figures (release build)
 	@make/bench.sh
 
-openapi: ## Write docs/openapi.json and the portal's typed client from the code
+openapi: ## Write docs/openapi.json and docs/api-reference.md from the code
 	@make/openapi.sh
 
 clean: ## Remove build output (keeps ./data)

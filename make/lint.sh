@@ -11,5 +11,7 @@ done
 say "portal: ESLint and types"
 make/build.sh portal
 (cd frontend && npm run --silent lint && npm run --silent typecheck)
+say "the API reference"
+make/openapi.sh --check
 say "licences of everything that is shipped"
 python3 make/licences.py

@@ -5,6 +5,7 @@ mod config;
 mod plugin;
 mod serve;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +58,10 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 fn openapi() -> anyhow::Result<()> {
-    println!("{}", plenum_api::openapi().to_pretty_json()?);
-    Ok(())
+    let text = plenum_api::openapi().to_pretty_json()?;
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        // Whoever reads it, `head` perhaps, has enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
 }
