@@ -36,5 +36,5 @@
     (local.set $s (i32.load (i32.const 1304)))
     (call $put (local.get $s) (i32.load (i32.const 1028)) (i32.load (i32.const 1032)) (i32.const 1400))
     (call $drop (local.get $s))
-    (call $finish (local.get $b) (i32.const 0) (i32.const 0) (i32.const 1500)))
+    (call $finish (local.get $b) (i32.const 0) (i32.const 0) (i32.const 1504)))
 )
