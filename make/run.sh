@@ -19,6 +19,17 @@ if running "$DATA/host.pid" && { newer "$DATA/host.pid" "$BIN/plenum" || newer "
   say "the host was built anew: restarting it"
   make/stop.sh
 fi
+# It may run already, on a port that was chosen then.
+at=$(sed -n 's/.*"listen":"\([^"]*\)".*/\1/p' "$DATA/host.json" 2>/dev/null || true)
+if running "$DATA/host.pid" && [ -n "$at" ] && [ "$at" != "127.0.0.1:$PORT" ]; then
+  if [ -n "${PLENUM_PORT:-}" ]; then
+    say "the host runs on $at: starting it on port $PORT instead"
+    make/stop.sh
+  else
+    PORT=${at##*:}
+    URL=http://$at
+  fi
+fi
 if ! running "$DATA/host.pid"; then
   if curl -fs -o /dev/null "$URL/healthz" 2>/dev/null; then fail "something else answers on $URL: stop it, or set PLENUM_PORT"; fi
   export_database
