@@ -1,7 +1,7 @@
 # Plenum. `make run` and `make test` work on a bare machine; `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run stop status logs build host portal plugins test test-rust test-portal lint fmt bench openapi clean
+.PHONY: help run stop status logs build host portal plugins plugins-all test test-rust test-scripts test-portal lint fmt bench openapi clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,14 +27,20 @@ host: ## Build the host and the agent only
 portal: ## Build the portal only
 	@make/build.sh portal
 
-plugins: ## Build, pack and sign the first-party plugins
+plugins: ## Build, pack and sign the first-party plugins in Rust
 	@make/build.sh plugins
+
+plugins-all: ## Those in Python and JavaScript too (installs their tools, 140 MB, below ~/.cache/plenum)
+	@make/build.sh plugins-all
 
 test: ## Run every test: portal, Rust, end to end in a browser
 	@make/test.sh
 
 test-rust: ## Run the Rust tests only
 	@make/test.sh rust
+
+test-scripts: ## Run the tests of the SDKs and plugins in Python and JavaScript only
+	@make/test.sh scripts
 
 test-portal: ## Run the portal's tests only
 	@make/test.sh portal

@@ -24,16 +24,19 @@ host() {
   cargo build --locked --bins -p plenum -p plenum-agent || fail "cargo build failed: see above"
 }
 
+# Plugins in Rust: what everybody's `make run` builds. `plugins all` builds those in Python and JavaScript too, whose tools are large.
 plugins() {
+  local which=${1:-rust}
   mkdir -p "$CATALOG" "$CACHE/keys"
   chmod 700 "$CACHE/keys"
   # The key of this machine's builds: what the host that `make run` starts trusts, beside nothing else.
   [ -e "$CACHE/keys/build.key" ] || "$BIN/plenum" plugin keygen --no-password --out "$CACHE/keys/build" >/dev/null
   for dir in plugins/*/; do
     local id stamp
+    [ "$which" = all ] || [ -e "$dir/Cargo.toml" ] || continue
     id=$(basename "$dir")
     stamp=$CATALOG/.$id.stamp
-    if fresh "$stamp" "$dir" sdk/rust sdk/js wit "$CACHE/keys/build.key" && ls "$CATALOG/$id"-*.plenum >/dev/null 2>&1; then continue; fi
+    if fresh "$stamp" "$dir" sdk/rust sdk/python sdk/js wit "$CACHE/keys/build.key" && ls "$CATALOG/$id"-*.plenum >/dev/null 2>&1; then continue; fi
     say "plugin $id: building"
     rm -f "$CATALOG/$id"-*.plenum
     "$BIN/plenum" plugin build "$dir" --locked --out "$CATALOG" --key "$CACHE/keys/build.key" || fail "plugin $id does not build: see above"
@@ -44,6 +47,11 @@ plugins() {
 mkdir -p "$CACHE"
 case $what in
   portal | host | plugins) "$what" ;;
+  plugins-all)
+    need_venv
+    need_node
+    plugins all
+    ;;
   all)
     need_build_tools
     need_node
@@ -54,5 +62,5 @@ case $what in
     wait "$child" || exit 1
     plugins
     ;;
-  *) fail "make/build.sh [all|host|portal|plugins]" ;;
+  *) fail "make/build.sh [all|host|portal|plugins|plugins-all]" ;;
 esac

@@ -41,7 +41,7 @@ need_build_tools() {
   command -v rustc >/dev/null && rust=$(rustc --version | awk '{print $2}')
   if [ -z "$rust" ] || ! version_at_least "$rust" 1.95.0 || ! command -v cargo >/dev/null; then
     say "found Rust ${rust:-nowhere}; 1.95 or newer is needed"
-    need_force "rustc-web cargo-web rust-web-llvm lld-22" "Rust compiler"
+    need_force "rustc-web cargo-web rust-web-llvm lld-22" "Rust compiler" "Install Rust 1.95 or newer from https://rustup.rs and run make again"
   fi
 }
 
@@ -51,7 +51,7 @@ need_force() {
   as_root apt-get update -qq >/dev/null 2>&1 || true
   # shellcheck disable=SC2086
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1 >"${TMPDIR:-/tmp}/plenum-apt.log" 2>&1 ||
-    fail "apt-get could not install $1; its output is in ${TMPDIR:-/tmp}/plenum-apt.log. Install Rust 1.95 or newer from https://rustup.rs and run make again"
+    fail "apt-get could not install $1; its output is in ${TMPDIR:-/tmp}/plenum-apt.log. ${3:-Install it by hand and run make again}"
 }
 
 need_node() {
@@ -62,9 +62,15 @@ need_node() {
   version_at_least "$v" 20.19.0 || fail "Node.js $v is too old for the portal's tools; install 20.19 or newer (https://nodejs.org) and run make again"
 }
 
+# Python with what makes environments: plugins in Python are built in one.
+need_venv() {
+  need python3 "python3 python3-venv" "builds plugins in Python"
+  python3 -c 'import venv, ensurepip' 2>/dev/null || need_force python3-venv "Python's venv and ensurepip, for plugins in Python"
+}
+
 # fresh STAMP PATHS...: whether nothing below the paths is newer than the stamp.
 fresh() {
   local stamp=$1
   shift
-  [ -e "$stamp" ] && [ -z "$(find "$@" -newer "$stamp" -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/target/*' -print -quit 2>/dev/null)" ]
+  [ -e "$stamp" ] && [ -z "$(find "$@" -newer "$stamp" -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/target/*' -not -path '*/__pycache__/*' -print -quit 2>/dev/null)" ]
 }

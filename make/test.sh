@@ -10,6 +10,21 @@ portal_tests() {
   (cd frontend && npm run --silent typecheck && npm test --silent) || fail "the portal's tests failed"
 }
 
+# The SDKs and plugins in Python and JavaScript, natively: no host, no WebAssembly.
+script_tests() {
+  need_venv
+  need_node
+  need openssl openssl "the tests of plugins/tls-watch make certificates"
+  for dir in sdk/python sdk/templates/python plugins/tls-watch; do
+    say "Python tests: $dir"
+    (cd "$dir" && python3 -B -m unittest) || fail "the tests of $dir failed"
+  done
+  for dir in sdk/js sdk/templates/javascript; do
+    say "JavaScript tests: $dir"
+    (cd "$dir" && npm test --silent) || fail "the tests of $dir failed"
+  done
+}
+
 rust_tests() {
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || need initdb postgresql "the domain tests run on PostgreSQL too"
   need chromium "chromium fonts-noto-cjk" "the end-to-end tests drive a browser"
@@ -18,6 +33,7 @@ rust_tests() {
   need nginx nginx-light "the discovery tests look at a real nginx"
   need minisign minisign "package signatures are checked with a stranger's tool"
   make/build.sh all
+  make/build.sh plugins-all
   if [ -d tests/browser ] && { [ ! -e tests/browser/node_modules/.package-lock.json ] || [ tests/browser/package-lock.json -nt tests/browser/node_modules/.package-lock.json ]; }; then
     say "browser tests: installing playwright-core"
     (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json) || fail "npm ci failed in tests/browser"
@@ -36,9 +52,11 @@ rust_tests() {
 case $what in
   portal) portal_tests ;;
   rust) rust_tests ;;
+  scripts) script_tests ;;
   all)
     portal_tests
+    script_tests
     rust_tests
     ;;
-  *) fail "make/test.sh [all|portal|rust]" ;;
+  *) fail "make/test.sh [all|portal|rust|scripts]" ;;
 esac

@@ -1,35 +1,84 @@
 //! From a plugin's folder to a package.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use plenum_runtime::package::{Manifest, PackageWriter, PageKind};
 
 use super::check::{self, Interfaces};
-use super::toolchain::{self, TARGET};
+use super::toolchain::TARGET;
+use super::{build_javascript, build_python, build_rust};
 
 /// The bridge that framed pages speak to the portal with.
 const BRIDGE: &str = include_str!("../../../../sdk/js/plenum-bridge.js");
 /// Folders of a plugin that go into its package.
 const FOLDERS: &[&str] = &["web", "assets", "schemas", "workflows", "pages", "templates"];
 
-fn manifest(dir: &Path) -> anyhow::Result<Manifest> {
+/// Of the plugin in `dir`.
+pub fn manifest(dir: &Path) -> anyhow::Result<Manifest> {
     let path = dir.join("plugin.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read; is this a plugin's folder?", path.display()))?;
     Manifest::from_toml(&text).with_context(|| path.display().to_string())
 }
 
-/// Compiles the crate in `dir` and packs it.
+/// What a plugin is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// `Cargo.toml`.
+    Rust,
+    /// `pyproject.toml` with `[tool.plenum]`.
+    Python,
+    /// `package.json` with `"plenum"`.
+    JavaScript,
+}
+
+impl Language {
+    /// Of the plugin in `dir`: by the file that names it.
+    pub fn of(dir: &Path) -> anyhow::Result<Language> {
+        let mut found = Vec::new();
+        if dir.join("Cargo.toml").is_file() {
+            found.push((Language::Rust, "Cargo.toml"));
+        }
+        // A web page may have a package.json of its own, and a repository a pyproject.toml: only what names Plenum is the plugin's.
+        if build_python::project(dir)?.is_some() {
+            found.push((Language::Python, "pyproject.toml with [tool.plenum]"));
+        }
+        if build_javascript::project(dir)?.is_some() {
+            found.push((Language::JavaScript, "package.json with \"plenum\""));
+        }
+        match found.as_slice() {
+            [(language, _)] => Ok(*language),
+            [] => bail!(
+                "{} has a component and nothing to build it from: no Cargo.toml (Rust), no pyproject.toml with [tool.plenum] (Python), no package.json with \"plenum\" (JavaScript). A component of another language is packed with `plenum plugin pack`",
+                dir.display()
+            ),
+            several => bail!(
+                "{} has more than one source of its component: {}. Keep one",
+                dir.display(),
+                several.iter().map(|(_, file)| *file).collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
+}
+
+/// Compiles what is in `dir`.
+pub fn compile(dir: &Path, m: &Manifest, locked: bool) -> anyhow::Result<Vec<u8>> {
+    match Language::of(dir)? {
+        Language::Rust => build_rust::compile(dir, locked),
+        Language::Python => build_python::compile(dir, m),
+        Language::JavaScript => build_javascript::compile(dir, m),
+    }
+}
+
+/// Compiles the plugin in `dir` and packs it.
 pub fn build(dir: &Path, out: &Path, key: Option<&Path>, locked: bool) -> anyhow::Result<()> {
     let m = manifest(dir)?;
     let files = files(dir, &m)?;
     // A wrong path is not worth a minute of compiling.
     m.check_files(&files, m.component.is_some())?;
     let component = match m.component {
-        Some(_) => Some(compile(dir, locked)?),
+        Some(_) => Some(compile(dir, &m, locked)?),
         None => None,
     };
     finish(m, files, component, out, key)
@@ -50,71 +99,6 @@ pub fn pack(dir: &Path, component: Option<&Path>, out: &Path, key: Option<&Path>
         None => None,
     };
     finish(m, files, component, out, key)
-}
-
-fn compile(dir: &Path, locked: bool) -> anyhow::Result<Vec<u8>> {
-    let t = toolchain::find()?;
-    println!("compiling with {}", t.name);
-    let started = Instant::now();
-    let target = std::fs::canonicalize(dir)?.join("target");
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        // Beside the host's own output, never in it: the two are locked and cleaned apart.
-        Some(shared) => PathBuf::from(shared).join("plugins"),
-        None => target,
-    };
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--target", TARGET, "--target-dir"]).arg(&target).current_dir(dir).env_remove("CARGO_TARGET_DIR");
-    if locked {
-        cargo.arg("--locked");
-    }
-    for (name, value) in small(dir)? {
-        cargo.env(name, value);
-    }
-    for (k, v) in &t.env {
-        if v.is_empty() {
-            cargo.env_remove(k)
-        } else {
-            cargo.env(k, v)
-        };
-    }
-    let status = cargo.status().context("cargo does not start; install Rust from https://rustup.rs")?;
-    if !status.success() {
-        bail!("the plugin does not compile: see above");
-    }
-    let name = crate_name(dir)?;
-    let wasm = target.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
-    let core = std::fs::read(&wasm)
-        .with_context(|| format!("{} was not made; does Cargo.toml have [lib] crate-type = [\"cdylib\"]?", wasm.display()))?;
-    let component = componentize(&core)?;
-    println!("component: {} KiB in {:.1} s", component.len() / 1024, started.elapsed().as_secs_f32());
-    Ok(component)
-}
-
-/// A release is small where the author says nothing else: a component is loaded into every host. What Cargo.toml sets is left alone.
-fn small(dir: &Path) -> anyhow::Result<Vec<(String, &'static str)>> {
-    let toml = cargo_toml(dir)?;
-    let set = toml.get("profile").and_then(|p| p.get("release")).and_then(|r| r.as_table());
-    let defaults = [("opt-level", "s"), ("lto", "fat"), ("codegen-units", "1"), ("strip", "symbols")];
-    let name = |key: &str| format!("CARGO_PROFILE_RELEASE_{}", key.replace('-', "_").to_ascii_uppercase());
-    Ok(defaults
-        .into_iter()
-        .filter(|(k, _)| set.is_none_or(|s| !s.contains_key(*k)))
-        .map(|(k, v)| (name(k), v))
-        .filter(|(k, _)| std::env::var_os(k).is_none())
-        .collect())
-}
-
-fn crate_name(dir: &Path) -> anyhow::Result<String> {
-    let toml = cargo_toml(dir)?;
-    let name = |section: &str| toml.get(section).and_then(|s| s.get("name")).and_then(|n| n.as_str()).map(str::to_owned);
-    name("lib").or_else(|| name("package")).with_context(|| format!("{} names no package", dir.join("Cargo.toml").display()))
-}
-
-fn cargo_toml(dir: &Path) -> anyhow::Result<toml::Table> {
-    let path = dir.join("Cargo.toml");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{} cannot be read; to pack a component of another language use `plenum plugin pack`", path.display()))?;
-    text.parse().with_context(|| path.display().to_string())
 }
 
 /// A core module becomes a component; a component stays as it is.

@@ -1,9 +1,15 @@
 //! `plenum plugin`: what a plugin author does, from nothing to a signed package.
 
 mod build;
+mod build_javascript;
+mod build_python;
+mod build_rust;
+mod build_world;
 mod check;
 mod new;
 mod toolchain;
+mod toolchain_node;
+mod toolchain_python;
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,8 +28,14 @@ pub enum PluginCommand {
         /// Where [default: ./NAME]
         #[arg(long)]
         dir: Option<PathBuf>,
+        /// What it is written in
+        #[arg(long, value_enum, default_value = "rust")]
+        lang: new::Lang,
+        /// What it is to become
+        #[arg(long, value_enum, default_value = "app")]
+        template: new::Template,
     },
-    /// Compile a Rust plugin to a WebAssembly component and pack it
+    /// Compile a plugin in Rust, Python or JavaScript to a WebAssembly component and pack it
     Build {
         /// The plugin's folder, with its plugin.toml
         #[arg(default_value = ".")]
@@ -87,7 +99,7 @@ pub enum PluginCommand {
 
 pub fn run(command: PluginCommand) -> anyhow::Result<()> {
     match command {
-        PluginCommand::New { name, dir } => new::create(&name, dir),
+        PluginCommand::New { name, dir, lang, template } => new::create(&name, dir, lang, template),
         PluginCommand::Build { dir, out, key, locked } => build::build(&dir, &out, key.as_deref(), locked),
         PluginCommand::Pack { dir, component, out, key } => build::pack(&dir, component.as_deref(), &out, key.as_deref()),
         PluginCommand::Keygen { out, no_password } => keygen(&out, no_password),

@@ -1,0 +1,202 @@
+"""The real platform: what the SDK's modules call in a component. Each function here and in `testing/_backend.py` has the same form."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import time
+from typing import Any
+
+from componentize_py_types import Err
+
+from plenum_sdk.error import Error
+
+
+class Imported:
+    """An interface of the contract, with the functions that the build found to be used."""
+
+    def __init__(self, name: str):
+        self.name = name
+        try:
+            self.module = importlib.import_module("wit_world.imports." + name)
+        except ImportError:
+            self.module = None
+
+    def __getattr__(self, function: str) -> Any:
+        found = getattr(self.module, function, None)
+        if found is None:
+            raise Error.internal(
+                "plugin.not_imported",
+                f"{self.name}.{function} is not in the component: the build found no use of it. Name the function of plenum_sdk plainly, "
+                "without getattr",
+            )
+        return found
+
+
+instances = Imported("plenum_cmdb_instances_0_1_0")
+documents = Imported("plenum_store_documents_0_1_0")
+executions = Imported("plenum_jobs_executions_0_1_0")
+runs = Imported("plenum_workflow_runs_0_1_0")
+wire_schedules = Imported("plenum_workflow_schedules_0_1_0")
+publisher = Imported("plenum_events_publisher_0_1_0")
+context = Imported("plenum_plugin_context_0_1_0")
+wire_log = Imported("plenum_log_log_0_1_0")
+
+
+def ask(function: Any, *arguments: Any) -> Any:
+    """Calls the host; its error becomes the SDK's."""
+    try:
+        return function(*arguments)
+    except Err as e:
+        raise Error(e.value.status, e.value.code, e.value.message) from None
+
+
+def fields(record: Any) -> dict:
+    return dict(vars(record))
+
+
+def instance(i: Any) -> dict:
+    return {**fields(i), "attributes": json.loads(i.attributes)}
+
+
+def cmdb_query(model: str, filter: str, sort: str, cursor: str | None, limit: int) -> dict:
+    page = ask(instances.query_instances, instances.Query(model, filter, sort, cursor, limit))
+    return {"items": [instance(i) for i in page.items], "next_cursor": page.next_cursor, "total": page.total}
+
+
+def cmdb_get(model: str, id: str) -> dict | None:
+    found = ask(instances.get, model, id)
+    return None if found is None else instance(found)
+
+
+def cmdb_create(model: str, attributes: str, why: str | None) -> dict:
+    return instance(ask(instances.create, model, attributes, why))
+
+
+def cmdb_update(model: str, id: str, patch: str, version: int | None, why: str | None) -> dict:
+    return instance(ask(instances.update, model, id, patch, version, why))
+
+
+def cmdb_delete(model: str, id: str) -> None:
+    ask(instances.delete, model, id)
+
+
+def cmdb_related(model: str, id: str) -> list[dict]:
+    return [fields(r) for r in ask(instances.related_instances, model, id)]
+
+
+def jobs_run(request: str) -> dict:
+    return fields(ask(executions.run, request))
+
+
+def jobs_get(id: str) -> dict | None:
+    found = ask(executions.get, id)
+    return None if found is None else fields(found)
+
+
+def jobs_results(id: str, cursor: str | None, limit: int) -> dict:
+    page = ask(executions.results, id, cursor, limit)
+    return {"items": [fields(r) for r in page.items], "next_cursor": page.next_cursor}
+
+
+def jobs_output(id: str, node_id: str, stream: str, offset: int, limit: int) -> bytes:
+    which = executions.OutputStream.STDOUT if stream == "stdout" else executions.OutputStream.STDERR
+    return ask(executions.output, id, node_id, which, offset, limit)
+
+
+def jobs_cancel(id: str) -> None:
+    ask(executions.cancel, id)
+
+
+def run(r: Any) -> dict:
+    return {**fields(r), "input": json.loads(r.input), "output": None if r.output is None else json.loads(r.output)}
+
+
+def runs_start(workflow: str, input: str, key: str | None) -> dict:
+    return run(ask(runs.start, workflow, input, key))
+
+
+def runs_get(id: str) -> dict | None:
+    found = ask(runs.get, id)
+    return None if found is None else run(found)
+
+
+def runs_cancel(id: str) -> None:
+    ask(runs.cancel, id)
+
+
+def schedules_put(schedule: dict) -> None:
+    ask(wire_schedules.put, wire_schedules.Schedule(**schedule))
+
+
+def schedules_list() -> list[dict]:
+    return [{**fields(s), "input": json.loads(s.input)} for s in ask(wire_schedules.list)]
+
+
+def schedules_delete(name: str) -> None:
+    ask(wire_schedules.delete, name)
+
+
+def schedules_next_times(cron: str, timezone: str, count: int) -> list[str]:
+    return ask(wire_schedules.next_times, cron, timezone, count)
+
+
+def document(d: Any) -> dict:
+    return {**fields(d), "data": json.loads(d.data)}
+
+
+def store_get(collection: str, id: str) -> dict | None:
+    found = ask(documents.get, collection, id)
+    return None if found is None else document(found)
+
+
+def store_apply(writes: list[dict]) -> list[int]:
+    return ask(documents.apply, [documents.Write(**{**w, "expected": expectation(w["expected"])}) for w in writes])
+
+
+def expectation(expected: Any) -> Any:
+    if expected == "any":
+        return documents.Expectation_Any()
+    if expected == "absent":
+        return documents.Expectation_Absent()
+    return documents.Expectation_Version(expected)
+
+
+def store_query(collection: str, filter: str, sort: str, cursor: str | None, limit: int) -> dict:
+    page = ask(documents.query_documents, documents.Query(collection, filter, sort, cursor, limit))
+    return {"items": [document(d) for d in page.items], "next_cursor": page.next_cursor, "total": page.total}
+
+
+def store_count(collection: str, filter: str) -> int:
+    return ask(documents.count, collection, filter)
+
+
+def publish(kind: str, subject: str, data: str) -> None:
+    ask(publisher.publish, kind, subject, data)
+
+
+def log(level: str, message: str, fields: dict) -> None:
+    if fields:
+        # A log must not fail: what JSON has no form for is written as Python shows it.
+        text = json.dumps(fields, default=str, ensure_ascii=False)
+    else:
+        text = ""
+    wire_log.write(wire_log.Level[level.upper()], message, text)
+
+
+def call() -> dict:
+    found = context.current()
+    return {**fields(found), "user": None if found.user is None else fields(found.user)}
+
+
+def settings() -> dict:
+    return json.loads(context.settings())
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def random(count: int) -> bytes:
+    return os.urandom(count)

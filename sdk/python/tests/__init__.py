@@ -1,0 +1,1 @@
+"""`python3 -m unittest` (or pytest) in `sdk/python`."""
