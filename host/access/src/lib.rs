@@ -17,6 +17,8 @@ pub use principal::{Actor, PluginPrincipal, Principal, UserPrincipal};
 pub use sessions::ApiToken;
 pub use users::{User, UserPatch};
 
+use std::sync::{Arc, OnceLock};
+
 use plenum_store::{Db, Migration, StoreError, Tx};
 
 /// The schema of this crate.
@@ -85,24 +87,51 @@ pub struct Denied {
     pub reason: String,
 }
 
+/// Hears of each check of a plugin: which, what, whether it was allowed.
+pub type Observer = dyn Fn(&str, Permission, bool) + Send + Sync;
+
+/// Told once, by whoever keeps account of what plugins use.
+#[derive(Clone, Default)]
+struct Watch(Arc<OnceLock<Box<Observer>>>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Watch").field(&self.0.get().is_some()).finish()
+    }
+}
+
 /// The one check, and the audit log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Access {
     db: Db,
+    watch: Watch,
 }
 
 impl Access {
     /// On an opened and migrated database.
     pub fn new(db: Db) -> Access {
-        Access { db }
+        Access { db, watch: Watch::default() }
+    }
+
+    /// Has `observer` hear of the checks of plugins from now on, through every clone. The first one stays.
+    pub fn observe_plugins(&self, observer: Box<Observer>) {
+        let _ = self.watch.0.set(observer);
     }
 
     pub(crate) fn db(&self) -> &Db {
         &self.db
     }
 
-    /// Whether `who` may do `permission` on what the call touches (`&[("models", "host")]`). Pure; nothing is logged.
+    /// Whether `who` may do `permission` on what the call touches (`&[("models", "host")]`). Nothing is logged.
     pub fn check(&self, who: &Principal, permission: Permission, touches: Touches<'_>) -> Result<(), Denied> {
+        let answer = self.decide(who, permission, touches);
+        if let (Principal::Plugin(p), Some(observer)) = (who, self.watch.0.get()) {
+            observer(&p.id, permission, answer.is_ok());
+        }
+        answer
+    }
+
+    fn decide(&self, who: &Principal, permission: Permission, touches: Touches<'_>) -> Result<(), Denied> {
         let denied = |reason: String| Err(Denied { permission, reason });
         match who {
             Principal::System(_) => Ok(()),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use plenum_runtime::HostLimits;
 use serde::Deserialize;
 
 /// The configuration file. Every field is optional; an unknown one is an error.
@@ -47,6 +48,54 @@ pub struct Plugins {
     pub trusted_keys: Vec<TrustedKey>,
     /// Also install packages that are unsigned or signed by strangers. For a developer's own machine.
     pub developer_mode: bool,
+    /// What compiling one component may take.
+    pub compile: Compile,
+    /// What each plugin may have.
+    pub limits: PluginLimits,
+    /// When a plugin that fails again and again is left alone.
+    pub quarantine: Quarantine,
+}
+
+/// What each plugin may have.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PluginLimits {
+    /// Calls that wait for a place; more are refused [default: 256].
+    pub queue: Option<u32>,
+    /// CPU time of all its calls in a minute, in milliseconds [default: half of the machine's].
+    pub cpu_ms_per_minute: Option<u32>,
+    /// Lines of its log in a minute [default: 6000].
+    pub log_lines_per_minute: Option<u32>,
+    /// Its documents together, in MiB [default: 2048].
+    pub storage_mb: Option<u32>,
+    /// One document, in KiB [default and most: 1024].
+    pub document_kb: Option<u32>,
+    /// Requests to the outside in a minute [default: 600].
+    pub outgoing_per_minute: Option<u32>,
+    /// One request to the outside, and its answer, in MiB [default: 16].
+    pub outgoing_mb: Option<u32>,
+}
+
+/// When a plugin that fails again and again is left alone.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quarantine {
+    /// So many failed calls [default: 10],
+    pub traps: Option<u32>,
+    /// within so many minutes [default: 5].
+    pub minutes: Option<u32>,
+    /// Seconds until it is tried again; after each failure twice as long, at most ten minutes [default: 30].
+    pub rest_s: Option<u32>,
+}
+
+/// What compiling one component may take.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compile {
+    /// Memory in MiB [default: 4096].
+    pub memory_mb: Option<u32>,
+    /// CPU time in seconds; by the clock twice as long [default: 180].
+    pub cpu_s: Option<u32>,
 }
 
 /// A publisher and its key.
@@ -112,6 +161,12 @@ pub struct Config {
     pub trusted_keys: Vec<TrustedKey>,
     /// Whether strangers' packages install too.
     pub developer_mode: bool,
+    /// Memory that compiling one component may take.
+    pub compile_memory_bytes: u64,
+    /// CPU time that compiling one component may take.
+    pub compile_time: Duration,
+    /// What each plugin may have.
+    pub plugin_limits: HostLimits,
     /// How long a finished job is kept.
     pub keep_executions: Duration,
 }
@@ -156,8 +211,30 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         catalogs: if flags.catalogs.is_empty() { file.plugins.catalogs } else { flags.catalogs },
         trusted_keys,
         developer_mode: flags.developer_mode || file.plugins.developer_mode,
+        compile_memory_bytes: u64::from(file.plugins.compile.memory_mb.unwrap_or(4096).max(64)) << 20,
+        compile_time: Duration::from_secs(u64::from(file.plugins.compile.cpu_s.unwrap_or(180).max(1))),
+        plugin_limits: plugin_limits(file.plugins.limits, file.plugins.quarantine),
         keep_executions: days(file.retention.executions_days, 90, "retention.executions_days")?,
     })
+}
+
+fn plugin_limits(l: PluginLimits, q: Quarantine) -> HostLimits {
+    let d = HostLimits::default();
+    let seconds = |n: u32| Duration::from_secs(u64::from(n.max(1)));
+    HostLimits {
+        queue: l.queue.map_or(d.queue, |n| n as usize),
+        cpu_per_minute: l.cpu_ms_per_minute.map_or(d.cpu_per_minute, |ms| Duration::from_millis(u64::from(ms.max(1)))),
+        log_lines_per_minute: l.log_lines_per_minute.unwrap_or(d.log_lines_per_minute),
+        store_bytes: l.storage_mb.map_or(d.store_bytes, |mb| u64::from(mb) << 20),
+        document_bytes: l.document_kb.map_or(d.document_bytes, |kb| (kb as usize) << 10).min(d.document_bytes),
+        outgoing_per_minute: l.outgoing_per_minute.unwrap_or(d.outgoing_per_minute),
+        outgoing_bytes: l.outgoing_mb.map_or(d.outgoing_bytes, |mb| u64::from(mb) << 20),
+        quarantine: plenum_runtime::Quarantine {
+            traps: q.traps.unwrap_or(d.quarantine.traps).max(1),
+            within: q.minutes.map_or(d.quarantine.within, |m| seconds(m.saturating_mul(60))),
+            rest: q.rest_s.map_or(d.quarantine.rest, seconds),
+        },
+    }
 }
 
 fn days(value: Option<u16>, default: u16, field: &str) -> anyhow::Result<Duration> {

@@ -29,6 +29,9 @@ enum Command {
     },
     /// Print the OpenAPI document of the HTTP API
     Openapi,
+    /// Compile a component: what the host starts itself as, with bounded memory and time
+    #[command(hide = true)]
+    CompileComponent,
     /// Set up and look after a host from its own machine
     Admin {
         #[command(subcommand)]
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(flags) => runtime().and_then(|rt| rt.block_on(serve::serve(*flags))),
         Command::Openapi => openapi(),
+        Command::CompileComponent => return plenum_runtime::compile::child(),
         Command::Plugin { command } => plugin::run(command),
         Command::Admin { command } => runtime().and_then(|rt| rt.block_on(admin::run(command))),
     };

@@ -10,6 +10,7 @@ use plenum_access::Access;
 use plenum_api::{App, HostInfo};
 use plenum_cmdb::Cmdb;
 use plenum_jobs::{Jobs, JobsConfig};
+use plenum_runtime::compile::Compiler;
 use plenum_runtime::package::TrustedKey;
 use plenum_runtime::{Plugins, RuntimeConfig};
 use plenum_store::{Db, Documents, Events, Migration};
@@ -127,11 +128,17 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
 }
 
 fn runtime_config(config: &Config) -> RuntimeConfig {
+    let mut compiler = Compiler::this_program();
+    compiler.memory_bytes = config.compile_memory_bytes;
+    compiler.cpu = config.compile_time;
+    compiler.wall = 2 * config.compile_time;
     RuntimeConfig {
         data: config.data.clone(),
         catalogs: config.catalogs.clone(),
         trusted_keys: config.trusted_keys.iter().map(|k| TrustedKey { name: k.name.clone(), public_key: k.key.clone() }).collect(),
         developer_mode: config.developer_mode,
+        compiler: Some(compiler),
+        limits: config.plugin_limits,
     }
 }
 

@@ -1,7 +1,5 @@
 //! What workflows can call: the host's own atoms and the actions of the loaded plugins.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use plenum_access::{Actor, Principal};
 use plenum_jobs::RunRequest;
@@ -123,7 +121,7 @@ fn plugin_info(p: &Loaded) -> Vec<ActionInfo> {
 
 fn failed(e: RuntimeError) -> ActionError {
     let status = e.status();
-    let retryable = matches!(e, RuntimeError::Busy { .. } | RuntimeError::Store(_) | RuntimeError::State(_)) || status == 503;
+    let retryable = e.retry_after().is_some() || matches!(e, RuntimeError::Store(_) | RuntimeError::State(_)) || status == 503;
     let error = ActionError::new(e.code(), status, "The action failed", e.to_string());
     if retryable { error.retryable() } else { error }
 }
@@ -282,15 +280,13 @@ impl ActionHost for Plugins {
             return self.atom(&ctx, name, input).await;
         }
         let (id, action) = name.rsplit_once('.').unwrap_or((name, ""));
-        let plugin: Arc<Loaded> = self.loaded(id).ok_or_else(|| {
-            ActionError::new(
-                "plugin.not_active",
-                409,
-                "The plugin is not active",
-                format!("{name}: the plugin {id} is not active; install or enable it"),
-            )
-            .retryable()
-        })?;
+        let inactive = || {
+            let detail = format!("{name}: the plugin {id} is not active; install or enable it");
+            ActionError::new("plugin.not_active", 409, "The plugin is not active", detail).retryable()
+        };
+        if self.loaded(id).is_none() {
+            return Err(inactive());
+        }
         // A plugin acts for the person behind the run, when there is one.
         let user = ctx.who.user().cloned();
         if !matches!(&ctx.who, Principal::Plugin(p) if p.id == id) {
@@ -298,11 +294,12 @@ impl ActionHost for Plugins {
             allowed.map_err(|e| failed(e.into()))?;
         }
         let call = async {
+            let (plugin, visit) = self.enter(id).await?;
             if action == FIRE {
                 let id = input.get("id").and_then(Json::as_str).unwrap_or_default();
-                plugin.fire(self.services(), id, Some(ctx.key.clone())).await.map(|()| json!({}))
+                plugin.fire(self.services(), visit, id, Some(ctx.key.clone())).await.map(|()| json!({}))
             } else {
-                plugin.action(self.services(), action, &input, user, Some(ctx.key.clone())).await
+                plugin.action(self.services(), visit, action, &input, user, Some(ctx.key.clone())).await
             }
         };
         tokio::select! {

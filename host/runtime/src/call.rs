@@ -1,8 +1,8 @@
 //! One call of a plugin: a fresh store with its limits, thrown away after.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use plenum_access::{Principal, UserPrincipal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,6 +11,7 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::life::Life;
 use crate::logs::{Level, Line};
 use crate::meter::Meter;
 use crate::outgoing::Outgoing;
@@ -77,6 +78,10 @@ pub struct CallInfo {
     pub key: Option<String>,
     /// `http GET /x`, `action plan`.
     pub what: String,
+    /// What it was called with, shortened: for the administrator who looks at a trap.
+    pub input: Option<String>,
+    /// Whether it is the migration of an upgrade, which alone may write meanwhile.
+    pub migrates: bool,
 }
 
 /// Most lines of a call's log.
@@ -97,6 +102,7 @@ pub struct CallState {
     pub lines: Vec<Line>,
     log_bytes: usize,
     lost_lines: usize,
+    over_rate: bool,
     /// CPU time of the call.
     pub meter: Arc<Meter>,
     pub out_of_cpu: bool,
@@ -110,24 +116,35 @@ impl CallState {
             self.lost_lines += 1;
             return;
         }
+        if self.plugin.life.log.take(1.0).is_err() {
+            self.lost_lines += 1;
+            self.over_rate = true;
+            return;
+        }
         self.log_bytes += size;
+        self.note(level, message, fields);
+    }
+
+    /// What the host itself has to say of the call.
+    pub fn note(&mut self, level: Level, message: String, fields: serde_json::Value) {
         self.lines.push(Line { at: plenum_store::now_ms(), level, call: self.info.id.clone(), message, fields });
     }
 
     fn close_log(&mut self) {
-        if self.lost_lines > 0 {
-            let message = format!(
-                "{} more lines of this call were not kept: a call logs at most {MAX_LINES} lines and {MAX_LOG_BYTES} bytes",
-                self.lost_lines
-            );
-            self.lines.push(Line {
-                at: plenum_store::now_ms(),
-                level: Level::Warn,
-                call: self.info.id.clone(),
-                message,
-                fields: serde_json::Value::Null,
-            });
+        if self.lost_lines == 0 {
+            return;
         }
+        let life = self.plugin.life.clone();
+        life.stats.log_dropped.fetch_add(self.lost_lines as u64, Ordering::Relaxed);
+        // Calls without number must not fill the log by saying that it is full.
+        if self.over_rate && !life.tells_of_lost_lines() {
+            return;
+        }
+        let message = format!(
+            "{} more lines of this call were not kept: a call logs at most {MAX_LINES} lines and {MAX_LOG_BYTES} bytes, all calls together {} lines a minute",
+            self.lost_lines, life.limits.log_lines_per_minute
+        );
+        self.note(Level::Warn, message, serde_json::Value::Null);
     }
 }
 
@@ -136,8 +153,10 @@ impl Drop for CallState {
     fn drop(&mut self) {
         self.close_log();
         let lines = std::mem::take(&mut self.lines);
-        self.plugin.stats.cpu_us.fetch_add(u64::try_from(self.meter.used().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.plugin.stats.memory_peak.fetch_max(self.memory.peak as u64, Ordering::Relaxed);
+        let (used, life) = (self.meter.used(), &self.plugin.life);
+        life.cpu.spend(used.as_secs_f64() * 1000.0);
+        life.stats.cpu_us.fetch_add(u64::try_from(used.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        life.stats.memory_peak.fetch_max(self.memory.peak as u64, Ordering::Relaxed);
         if !lines.is_empty() {
             self.services.logs.append(&self.plugin.id, lines);
         }
@@ -170,14 +189,15 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
         http,
         table,
         memory: MemoryLimit { limit: limits.memory_bytes, used: 0, peak: 0, refused: false },
-        outgoing: Outgoing::new(&plugin.grant),
+        outgoing: Outgoing::new(plugin, services, &info.id),
         info,
         plugin: plugin.clone(),
         services: services.clone(),
         lines: Vec::new(),
         log_bytes: 0,
         lost_lines: 0,
-        meter: Arc::default(),
+        over_rate: false,
+        meter: Arc::new(Meter::new(plugin.life.turns.clone())),
         out_of_cpu: false,
     };
     let mut store = Store::new(plugin.engine(), state);
@@ -190,6 +210,8 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
     store.epoch_deadline_callback(move |mut cx| {
         let s = cx.data_mut();
         if s.meter.used() < limits.cpu {
+            // It computes long: from now on it takes turns with the other calls of its plugin.
+            s.meter.takes_turns();
             return Ok(UpdateDeadline::Yield(1));
         }
         s.out_of_cpu = true;
@@ -203,33 +225,35 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
 #[derive(Debug)]
 pub struct Gate {
     places: Arc<Semaphore>,
-    waiting: AtomicU64,
-    queue: u64,
+    queue: usize,
 }
 
 impl Gate {
     /// For these limits.
     pub fn new(limits: &Limits) -> Gate {
-        Gate { places: Arc::new(Semaphore::new(limits.concurrency)), waiting: AtomicU64::new(0), queue: limits.queue as u64 }
+        Gate { places: Arc::new(Semaphore::new(limits.concurrency)), queue: limits.queue }
     }
 
     /// Waits for a place of the plugin, then for one of the process, until `wall` is over.
-    pub async fn enter(&self, plugin: &str, wall: Duration, pool: &Arc<Semaphore>) -> Result<Place, RuntimeError> {
-        struct Leave<'a>(&'a AtomicU64);
+    pub async fn enter(&self, life: &Life, wall: Duration, pool: &Arc<Semaphore>) -> Result<Place, RuntimeError> {
+        struct Leave<'a>(&'a Life);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
+                self.0.stats.queued.fetch_sub(1, Ordering::Relaxed);
             }
         }
         if let (Ok(own), Ok(pooled)) = (self.places.clone().try_acquire_owned(), pool.clone().try_acquire_owned()) {
             return Ok(Place { _own: own, _pooled: pooled });
         }
-        let busy = || RuntimeError::Busy { plugin: plugin.to_owned() };
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let busy = || {
+            life.stats.refused();
+            RuntimeError::Busy { plugin: life.id.clone() }
+        };
+        let waiting = life.stats.queue();
+        let _leave = Leave(life);
+        if waiting > self.queue {
             return Err(busy());
         }
-        let _leave = Leave(&self.waiting);
         // The plugin's place first: one that waits for its own turn must not hold a place that others could use.
         let both = async {
             let own = self.places.clone().acquire_owned().await.ok()?;
@@ -245,69 +269,4 @@ impl Gate {
 pub struct Place {
     _own: OwnedSemaphorePermit,
     _pooled: OwnedSemaphorePermit,
-}
-
-/// Numbers of one plugin since the host started.
-#[derive(Debug, Default)]
-pub struct Stats {
-    pub calls: AtomicU64,
-    pub errors: AtomicU64,
-    /// Microseconds.
-    pub cpu_us: AtomicU64,
-    pub memory_peak: AtomicU64,
-    /// Durations of the last calls, in microseconds; a ring.
-    recent: std::sync::Mutex<Vec<u32>>,
-    next: AtomicU64,
-}
-
-/// What [`Stats`] says.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct StatsSummary {
-    /// Calls since the host started.
-    pub calls: u64,
-    /// Those that failed.
-    pub errors: u64,
-    /// CPU time of its calls.
-    pub cpu_ms: u64,
-    /// Largest memory of one call, in bytes.
-    pub memory_peak_bytes: u64,
-    /// Median duration of the last 1,000 calls, in milliseconds.
-    pub p50_ms: f64,
-    /// 95th percentile.
-    pub p95_ms: f64,
-    /// 99th percentile.
-    pub p99_ms: f64,
-}
-
-impl Stats {
-    pub fn finished(&self, started: Instant, ok: bool) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        if !ok {
-            self.errors.fetch_add(1, Ordering::Relaxed);
-        }
-        let us = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
-        let at = usize::try_from(self.next.fetch_add(1, Ordering::Relaxed) % 1_000).unwrap_or(0);
-        let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match recent.get_mut(at) {
-            Some(slot) => *slot = us,
-            None => recent.push(us),
-        }
-    }
-
-    pub fn summary(&self) -> StatsSummary {
-        let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        recent.sort_unstable();
-        let at = |q: f64| {
-            recent.get(((recent.len() as f64 * q) as usize).min(recent.len().saturating_sub(1))).map_or(0.0, |us| f64::from(*us) / 1000.0)
-        };
-        StatsSummary {
-            calls: self.calls.load(Ordering::Relaxed),
-            errors: self.errors.load(Ordering::Relaxed),
-            cpu_ms: self.cpu_us.load(Ordering::Relaxed) / 1000,
-            memory_peak_bytes: self.memory_peak.load(Ordering::Relaxed),
-            p50_ms: at(0.5),
-            p95_ms: at(0.95),
-            p99_ms: at(0.99),
-        }
-    }
 }

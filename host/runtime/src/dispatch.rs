@@ -10,6 +10,7 @@ use plenum_store::{Field, FieldKind, Filter, Schema};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
+use crate::RuntimeError;
 use crate::logs::{Level, Line};
 use crate::plugin::Loaded;
 use crate::service::Plugins;
@@ -111,9 +112,31 @@ impl Plugins {
 
     /// Whether it is done with: handled, or given up.
     async fn hand_over(&self, plugin: &Arc<Loaded>, event: &Json) -> bool {
-        for attempt in 1..=TRIES {
-            match plugin.event(self.services(), event).await {
+        let kind = event.get("type").and_then(Json::as_str).unwrap_or_default();
+        let mut attempt = 1;
+        while attempt <= TRIES {
+            // The version that is active now, which may have come while it waited.
+            let handed = async {
+                let (plugin, visit) = self.enter(&plugin.id).await?;
+                plugin.life.stats.used(Permission::EventsRead, plugin.grant.allows(Permission::EventsRead, &[("types", kind)]));
+                plugin.event(self.services(), visit, event).await
+            };
+            match handed.await {
                 Ok(()) => return true,
+                // It is not the event's fault, and it must not be lost for that.
+                Err(e) if e.retry_after().is_some() => {
+                    let wait = Duration::from_secs(e.retry_after().unwrap_or(1).min(30));
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.inner.shutdown.cancelled() => return false,
+                    }
+                    if self.loaded(&plugin.id).is_none() {
+                        return false;
+                    }
+                    continue;
+                }
+                // Switched off or gone: it gets this one when it is back.
+                Err(RuntimeError::NotFound(_) | RuntimeError::State(_)) if self.loaded(&plugin.id).is_none() => return false,
                 Err(e) if attempt == TRIES => {
                     let message = format!(
                         "the event {} was given up after {TRIES} tries: {e}",
@@ -135,6 +158,7 @@ impl Plugins {
                     }
                 }
             }
+            attempt += 1;
         }
         true
     }

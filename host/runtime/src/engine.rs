@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::RuntimeError;
+use crate::compile::Compiler;
 
 /// Length of one epoch: how long a guest computes before it is looked at and others get their turn.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -21,6 +22,25 @@ pub const MAX_CALLS: usize = 128;
 const MAX_PARTS: u32 = 64;
 /// Memories of one component.
 const MAX_MEMORIES: u32 = 4;
+
+/// What decides how code is compiled: the same for the engine that runs it and for the one that only compiles.
+fn base() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .wasm_component_model(true)
+        // A trap names the lines of the source where the component carries them.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .max_wasm_stack(512 << 10)
+        .async_stack_size(1 << 20)
+        .memory_reservation(MAX_MEMORY as u64);
+    config
+}
+
+/// An engine to compile with, in a process that may not reserve the address space of a pool. Its code loads in [`engine`].
+pub fn compiling_engine() -> Result<Engine, RuntimeError> {
+    Engine::new(&base()).map_err(|e| RuntimeError::Internal(format!("the WebAssembly compiler does not start: {e:#}")))
+}
 
 /// Builds the engine. Its pool has room for as many calls as are let in, each as large as it may be: an exhausted pool is an error
 /// of the call that came last, and not a queue. Most of it is address space that costs nothing until it is used.
@@ -43,14 +63,8 @@ pub fn engine() -> Result<Engine, RuntimeError> {
         .linear_memory_keep_resident(64 << 10)
         .table_keep_resident(8 << 10)
         .pagemap_scan(Enabled::Auto);
-    let mut config = Config::new();
-    config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-        .epoch_interruption(true)
-        .wasm_component_model(true)
-        .max_wasm_stack(512 << 10)
-        .async_stack_size(1 << 20)
-        .memory_reservation(MAX_MEMORY as u64);
+    let mut config = base();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config).map_err(|e| RuntimeError::Internal(format!("the WebAssembly engine does not start: {e:#}")))
 }
 
@@ -58,16 +72,18 @@ pub fn engine() -> Result<Engine, RuntimeError> {
 #[derive(Debug, Clone)]
 pub struct CompileCache {
     dir: PathBuf,
+    compiler: Option<Compiler>,
 }
 
 impl CompileCache {
     /// In `dir`, which only the host may write: what is in it runs with the host's rights.
-    pub fn new(dir: PathBuf) -> Result<CompileCache, RuntimeError> {
+    /// What is not there is compiled by `compiler` in a child process; without one in this process.
+    pub fn new(dir: PathBuf, compiler: Option<Compiler>) -> Result<CompileCache, RuntimeError> {
         use std::os::unix::fs::PermissionsExt;
         let io = |e: std::io::Error| RuntimeError::Internal(format!("the compile cache {}: {e}", dir.display()));
         std::fs::create_dir_all(&dir).map_err(io)?;
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).map_err(io)?;
-        Ok(CompileCache { dir })
+        Ok(CompileCache { dir, compiler })
     }
 
     fn path(&self, engine: &Engine, wasm: &[u8]) -> PathBuf {
@@ -96,16 +112,19 @@ impl CompileCache {
         {
             return Ok((c, true));
         }
-        let code =
-            engine.precompile_component(wasm).map_err(|e| RuntimeError::Component(format!("the component does not compile: {e:#}")))?;
         let temporary = path.with_extension(format!("new{}", std::process::id()));
-        let written = std::fs::write(&temporary, &code).and_then(|()| std::fs::rename(&temporary, &path));
-        if let Err(e) = written {
-            tracing::warn!(error = %e, path = %path.display(), "the compile cache cannot be written; the component is compiled again at the next start");
+        let compiled = match &self.compiler {
+            Some(compiler) => compiler.compile(wasm, &temporary),
+            None => in_process(engine, wasm, &temporary),
+        };
+        if let Err(e) = compiled {
+            let _ = std::fs::remove_file(&temporary);
+            return Err(e);
         }
+        std::fs::rename(&temporary, &path).map_err(|e| RuntimeError::Internal(format!("the compile cache {}: {e}", path.display())))?;
         match deserialize(engine, &path) {
             Some(c) => Ok((c, false)),
-            None => Component::new(engine, wasm).map(|c| (c, false)).map_err(|e| RuntimeError::Component(format!("{e:#}"))),
+            None => Err(RuntimeError::Internal("what was compiled does not load; the host's log has the reason".into())),
         }
     }
 
@@ -113,6 +132,11 @@ impl CompileCache {
     pub fn forget(&self, engine: &Engine, wasm: &[u8]) {
         let _ = std::fs::remove_file(self.path(engine, wasm));
     }
+}
+
+fn in_process(engine: &Engine, wasm: &[u8], output: &Path) -> Result<(), RuntimeError> {
+    let code = engine.precompile_component(wasm).map_err(|e| crate::compile::refused(&format!("{e:#}")))?;
+    std::fs::write(output, code).map_err(|e| RuntimeError::Internal(format!("the compile cache {}: {e}", output.display())))
 }
 
 fn deserialize(engine: &Engine, path: &Path) -> Option<Component> {

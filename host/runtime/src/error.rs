@@ -36,6 +36,9 @@ pub enum RuntimeError {
     /// The component cannot be used.
     #[error("{0}")]
     Component(String),
+    /// Compiling the component took more than it may.
+    #[error("{0}")]
+    CompileLimit(String),
     /// The component imports what the grant does not cover.
     #[error("the component imports what it was not granted: {}", .0.join("; "))]
     Ungranted(Vec<String>),
@@ -44,6 +47,40 @@ pub enum RuntimeError {
     Busy {
         /// The plugin.
         plugin: String,
+    },
+    /// A budget of the plugin is used up for now.
+    #[error("{message}; try again in {retry_after_s} s")]
+    Throttled {
+        /// Stable code of the budget.
+        code: &'static str,
+        /// Which.
+        message: String,
+        /// When there is some again.
+        retry_after_s: u64,
+    },
+    /// The plugin failed again and again, and is left alone for a while.
+    #[error(
+        "the plugin {plugin} is quarantined: {reason}; it is tried again in {retry_after_s} s, or when an administrator lifts the quarantine"
+    )]
+    Quarantined {
+        /// The plugin.
+        plugin: String,
+        /// What happened.
+        reason: String,
+        /// When it is tried again.
+        retry_after_s: u64,
+    },
+    /// A new version failed and the one before is back.
+    #[error("{plugin} {to} failed and was rolled back to {from}, with its data as it was: {reason}")]
+    RolledBack {
+        /// The plugin.
+        plugin: String,
+        /// The version that is back.
+        from: String,
+        /// The version that failed.
+        to: String,
+        /// What failed.
+        reason: String,
     },
     /// The plugin used up its CPU time.
     #[error(
@@ -126,8 +163,12 @@ impl RuntimeError {
             RuntimeError::Archive(e) => e.code(),
             RuntimeError::Signature(_) => "plugin.signature",
             RuntimeError::Component(_) => "plugin.component",
+            RuntimeError::CompileLimit(_) => "plugin.compile_limit",
             RuntimeError::Ungranted(_) => "plugin.ungranted_import",
             RuntimeError::Busy { .. } => "plugin.busy",
+            RuntimeError::Throttled { code, .. } => code,
+            RuntimeError::Quarantined { .. } => "plugin.quarantined",
+            RuntimeError::RolledBack { .. } => "plugin.rolled_back",
             RuntimeError::CpuBudget { .. } => "plugin.cpu_budget",
             RuntimeError::WallTime { .. } => "plugin.wall_time",
             RuntimeError::Memory { .. } => "plugin.memory",
@@ -137,6 +178,15 @@ impl RuntimeError {
             RuntimeError::Document(_) => "plugin.store",
             RuntimeError::Store(_) => "store.failed",
             RuntimeError::Internal(_) => "internal",
+        }
+    }
+
+    /// Seconds after which it is worth to try again.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            RuntimeError::Busy { .. } => Some(1),
+            RuntimeError::Throttled { retry_after_s, .. } | RuntimeError::Quarantined { retry_after_s, .. } => Some(*retry_after_s),
+            _ => None,
         }
     }
 
@@ -150,10 +200,13 @@ impl RuntimeError {
             | RuntimeError::Package(_)
             | RuntimeError::Archive(_)
             | RuntimeError::Component(_)
+            | RuntimeError::CompileLimit(_)
+            | RuntimeError::RolledBack { .. }
             | RuntimeError::Ungranted(_) => 422,
             RuntimeError::State(_) => 409,
             RuntimeError::Signature(_) => 403,
-            RuntimeError::Busy { .. } => 429,
+            RuntimeError::Busy { .. } | RuntimeError::Throttled { .. } => 429,
+            RuntimeError::Quarantined { .. } => 503,
             RuntimeError::CpuBudget { .. } | RuntimeError::Memory { .. } | RuntimeError::Trap { .. } => 502,
             RuntimeError::WallTime { .. } => 504,
             RuntimeError::Plugin { status, .. } => *status,

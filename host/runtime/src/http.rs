@@ -12,7 +12,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::call::store;
-use crate::plugin::Loaded;
+use crate::life::Visit;
+use crate::plugin::{Loaded, outcome_of};
 use crate::{RuntimeError, Services};
 
 /// Headers that end at the host.
@@ -72,13 +73,14 @@ impl Loaded {
     pub async fn http(
         self: &Arc<Self>,
         services: &Arc<Services>,
+        visit: Visit,
         request: Request<Bytes>,
         user: Option<UserPrincipal>,
     ) -> Result<Response<HyperOutgoingBody>, RuntimeError> {
         let Some(pre) = self.code.as_ref().and_then(|c| c.http.clone()) else {
             return Err(RuntimeError::NotFound(format!("the plugin {} answers no HTTP requests", self.id)));
         };
-        let place = self.gate.enter(&self.id, self.limits.wall, &services.pool).await?;
+        let place = self.gate.enter(&self.life, self.limits.wall, &services.pool).await?;
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         let what = format!("{} {}", parts.method, parts.uri.path());
@@ -93,7 +95,7 @@ impl Loaded {
         let failed = |e: wasmtime::Error| RuntimeError::Internal(format!("{e:#}"));
         let incoming = store.data_mut().http().new_incoming_request(Scheme::Http, Request::from_parts(parts, body)).map_err(failed)?;
         let out = store.data_mut().http().new_response_outparam(sender).map_err(failed)?;
-        let plugin = self.clone();
+        let (plugin, told) = (self.clone(), services.clone());
         // Owned by the tracker of the service: it goes on after the head is sent, and the host waits for it when it stops.
         let task = services.tasks.spawn(async move {
             // In this order, so that the place is free only when the store is gone.
@@ -110,7 +112,8 @@ impl Loaded {
                 Ok(Err(trap)) => Err(plugin.trapped(&mut store, &trap)),
                 Err(_) => Err(plugin.timed_out(&mut store)),
             };
-            plugin.stats.finished(started, result.is_ok());
+            plugin.life.stats.finished(started, result.is_ok());
+            visit.ended(&told, outcome_of(result.as_ref().err()));
             result
         });
         match receiver.await {

@@ -14,9 +14,10 @@ use crate::RuntimeError;
 use crate::package::{Manifest, Package, SettingSpec};
 use crate::plugin::{FIRE, Loaded, Parts, collection, field};
 use crate::service::{Installed, Plugins, Status, Stored};
+use crate::upgrade::{Records, Setting};
 
 impl Plugins {
-    fn package_path(&self, digest: &str) -> PathBuf {
+    pub(crate) fn package_path(&self, digest: &str) -> PathBuf {
         // A digest is hexadecimal: it was computed, not read.
         self.inner.config.data.join("plugins").join(format!("{}.plenum", digest.trim_start_matches("sha256:")))
     }
@@ -37,6 +38,22 @@ impl Plugins {
         version: Option<&str>,
         permissions: &[String],
     ) -> Result<Installed, RuntimeError> {
+        self.put(who, id, version, Some(permissions)).await
+    }
+
+    /// Upgrades to a package of the catalog with what was granted before: what the new version asks for beyond it waits for an
+    /// administrator (see [`Plugins::upgrade_plan`] and [`Plugins::set_grant`]).
+    pub async fn upgrade(&self, who: &Principal, id: &str, version: Option<&str>) -> Result<Installed, RuntimeError> {
+        self.put(who, id, version, None).await
+    }
+
+    async fn put(
+        &self,
+        who: &Principal,
+        id: &str,
+        version: Option<&str>,
+        permissions: Option<&[String]>,
+    ) -> Result<Installed, RuntimeError> {
         self.services().access.require(who, Permission::PluginsManage, &[]).await?;
         let entries = self.catalog(who).await?;
         let entry = entries
@@ -52,8 +69,12 @@ impl Plugins {
         let _one = self.inner.changing.lock().await;
         let this = self.clone();
         let path = entry.path.clone();
-        let permissions = permissions.to_vec();
+        let permissions = permissions.map(<[String]>::to_vec);
         let stored = self.stored(id).await?;
+        if permissions.is_none() && stored.is_none() {
+            return Err(RuntimeError::Invalid(format!("{id} is not installed yet: say which permissions it is granted")));
+        }
+        let before = stored.as_ref().map(|s| s.granted.clone()).unwrap_or_default();
         let had_data = !self.services().docs.collections(&format!("plugin/{id}/")).await?.is_empty();
         let settings = stored.as_ref().map_or_else(|| json!({}), |s| s.settings.clone());
         let values = settings.clone();
@@ -64,7 +85,10 @@ impl Plugins {
             let signature = package.verify(this.inner.catalog.keys())?;
             package.manifest.require_api()?;
             this.acceptable(&signature)?;
-            let grant = granted(&package.manifest, &permissions)?;
+            let grant = match &permissions {
+                Some(names) => granted(&package.manifest, names)?,
+                None => crate::upgrade::kept(&package.manifest, &before),
+            };
             let settings = with_defaults(&package.manifest.settings, &settings);
             let digest = package.manifest_digest.clone();
             let loaded = this.prepare(package, grant, settings)?;
@@ -77,13 +101,54 @@ impl Plugins {
         };
         let (loaded, signature) = tokio::task::spawn_blocking(blocking).await.map_err(|e| RuntimeError::Internal(e.to_string()))??;
         let signature = serde_json::to_value(&signature).map_err(|e| RuntimeError::Internal(e.to_string()))?;
-        let now = now_ms();
-        let mut tx = self.services().db.begin().await?;
+        let set = Setting { loaded: loaded.clone(), settings: values, signature };
+        match stored {
+            Some(old) if old.digest != loaded.digest => self.change_version(who, old, set, Records::Migrate).await?,
+            // The same package again: its grant may be another.
+            Some(old) => {
+                let mut tx = self.services().db.begin().await?;
+                self.write(&mut tx, who, &set, Some(&old), "granted").await?;
+                tx.commit().await?;
+                if let Err(e) = self.activate(who, loaded).await {
+                    self.write_back(who, &set.loaded, &old, "upgrade_undone", None).await?;
+                    return Err(e);
+                }
+            }
+            None => {
+                let mut tx = self.services().db.begin().await?;
+                self.write(&mut tx, who, &set, None, "installed").await?;
+                tx.commit().await?;
+                let mut started = self.activate(who, loaded.clone()).await;
+                if started.is_ok() {
+                    started = loaded.lifecycle(self.services(), true, who.user().cloned()).await;
+                }
+                if let Err(e) = started {
+                    // It cannot be installed, or said no to it: nothing of it stays, but what an earlier installation left.
+                    self.remove(who, id, !had_data).await?;
+                    return Err(e);
+                }
+            }
+        }
+        self.plugin(who, id).await
+    }
+
+    /// Writes what is installed now, with its collections, its audit entry and its event.
+    pub(crate) async fn write(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        set: &Setting,
+        before: Option<&Stored>,
+        change: &str,
+    ) -> Result<(), RuntimeError> {
+        let (loaded, now) = (&set.loaded, now_ms());
+        let id = loaded.id.as_str();
+        let (by, version) = (who.actor().to_string(), loaded.version.to_string());
         tx.execute(
             "INSERT INTO plugins (id, version, digest, status, granted, settings, signature, installed_at, installed_by, updated_at) VALUES (?, ?, ?, 'enabled', ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET version = excluded.version, digest = excluded.digest, status = 'enabled', granted = excluded.granted,
              settings = excluded.settings, signature = excluded.signature, updated_at = excluded.updated_at",
-            params![id, loaded.version.to_string(), &loaded.digest, json!(*loaded.grant), values, signature, now, who.actor().to_string(), now],
+            params![id, &version, &loaded.digest, json!(*loaded.grant), set.settings.clone(), set.signature.clone(), now, &by, now],
         )
         .await?;
         for c in &loaded.manifest.collections {
@@ -95,35 +160,43 @@ impl Plugins {
                 unique: c.unique.clone(),
                 history: false,
             };
-            self.services().docs.define(&mut tx, &spec).await?;
+            self.services().docs.define(tx, &spec).await?;
         }
-        let before = stored.as_ref().map(|s| json!({"version": s.version, "granted": s.granted}));
-        let after = json!({"version": loaded.version.to_string(), "granted": *loaded.grant});
-        self.tell(&mut tx, who, if stored.is_some() { "upgraded" } else { "installed" }, id, before.as_ref(), Some(&after)).await?;
-        tx.commit().await?;
-        let mut started = self.activate(who, loaded.clone()).await;
-        if started.is_ok() && stored.is_none() {
-            started = loaded.lifecycle(self.services(), true, who.user().cloned()).await;
+        let before = before.map(|s| json!({"version": s.version, "granted": s.granted}));
+        let after = json!({"version": version, "granted": *loaded.grant});
+        if change != "granted" {
+            self.note_version(tx, id, &version, &loaded.digest, change, None, &by).await?;
         }
-        if let Err(e) = started {
-            match stored {
-                // It cannot be installed, or said no to it: nothing of it stays, but what an earlier installation left.
-                None => self.remove(who, id, !had_data).await?,
-                Some(old) => self.undo_upgrade(who, &loaded, old).await?,
-            }
-            return Err(e);
-        }
-        if let Some(old) = stored
-            && old.digest != loaded.digest
-        {
-            let _ = std::fs::remove_file(self.package_path(&old.digest));
-        }
-        self.plugin(who, id).await
+        self.tell(tx, who, change, id, before.as_ref(), Some(&after)).await
     }
 
-    /// The version before is back, in the database and in its workflows.
-    async fn undo_upgrade(&self, who: &Principal, failed: &Loaded, old: Stored) -> Result<(), RuntimeError> {
+    /// The version before is back in the table of what is installed, and in its workflows.
+    pub(crate) async fn write_back(
+        &self,
+        who: &Principal,
+        failed: &Loaded,
+        old: &Stored,
+        change: &str,
+        reason: Option<&str>,
+    ) -> Result<(), RuntimeError> {
         let mut tx = self.services().db.begin().await?;
+        self.write_back_in(&mut tx, who, &failed.version.to_string(), old, change, reason).await?;
+        tx.commit().await?;
+        match self.loaded(&old.id) {
+            Some(loaded) if old.enabled => self.register(who, &loaded).await,
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn write_back_in(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        failed: &str,
+        old: &Stored,
+        change: &str,
+        reason: Option<&str>,
+    ) -> Result<(), RuntimeError> {
         tx.execute(
             "UPDATE plugins SET version = ?, digest = ?, status = ?, granted = ?, settings = ?, signature = ?, updated_at = ? WHERE id = ?",
             params![
@@ -138,32 +211,25 @@ impl Plugins {
             ],
         )
         .await?;
-        let (before, after) = (json!({"version": failed.version.to_string()}), json!({"version": old.version, "granted": old.granted}));
-        self.tell(&mut tx, who, "upgrade_undone", &old.id, Some(&before), Some(&after)).await?;
-        tx.commit().await?;
-        if failed.digest != old.digest {
-            let _ = std::fs::remove_file(self.package_path(&failed.digest));
-        }
-        match self.loaded(&old.id) {
-            Some(loaded) if old.enabled => self.register(who, &loaded).await,
-            _ => Ok(()),
-        }
+        let before = json!({"version": failed, "reason": reason});
+        let after = json!({"version": old.version, "granted": old.granted});
+        self.tell(tx, who, change, &old.id, Some(&before), Some(&after)).await
     }
 
     /// Compiles, or takes from the cache, and links. Slow: off the async threads.
-    fn prepare(&self, package: Package, grant: Grant, settings: Json) -> Result<Loaded, RuntimeError> {
+    pub(crate) fn prepare(&self, package: Package, grant: Grant, settings: Json) -> Result<Loaded, RuntimeError> {
         let component = match &package.component {
             Some(wasm) => Some(self.inner.cache.load(&self.inner.engine, wasm)?.0),
             None => None,
         };
-        let stats = self.stats_of(&package.manifest.id);
+        let life = self.inner.lives.get(&package.manifest.id);
         let parts =
-            Parts { digest: package.manifest_digest, grant, settings, files: package.files, component, stats, manifest: package.manifest };
+            Parts { digest: package.manifest_digest, grant, settings, files: package.files, component, life, manifest: package.manifest };
         Loaded::new(&self.inner.engine, parts)
     }
 
     /// Registers workflows and schedules, and lets calls in.
-    async fn activate(&self, who: &Principal, loaded: Arc<Loaded>) -> Result<(), RuntimeError> {
+    pub(crate) async fn activate(&self, who: &Principal, loaded: Arc<Loaded>) -> Result<(), RuntimeError> {
         let id = loaded.id.clone();
         self.inner.pending.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         // In place before its workflows are checked: they call its actions.
@@ -179,7 +245,7 @@ impl Plugins {
         registered
     }
 
-    async fn register(&self, who: &Principal, loaded: &Arc<Loaded>) -> Result<(), RuntimeError> {
+    pub(crate) async fn register(&self, who: &Principal, loaded: &Arc<Loaded>) -> Result<(), RuntimeError> {
         let workflows = self.services().workflows()?;
         let id = &loaded.id;
         for w in &loaded.manifest.workflows {
@@ -310,7 +376,7 @@ impl Plugins {
         self.plugin(who, id).await
     }
 
-    async fn need(&self, id: &str) -> Result<Stored, RuntimeError> {
+    pub(crate) async fn need(&self, id: &str) -> Result<Stored, RuntimeError> {
         self.stored(id).await?.ok_or_else(|| RuntimeError::NotFound(format!("the plugin {id} is not installed")))
     }
 
@@ -346,17 +412,19 @@ impl Plugins {
         for c in &collections {
             self.services().docs.drop_collection(&mut tx, c).await?;
         }
+        let previous = self.forget_previous(&mut tx, id).await?;
         tx.execute("DELETE FROM plugins WHERE id = ?", params![id]).await?;
+        tx.execute("DELETE FROM plugin_permission_use WHERE plugin = ?", params![id]).await?;
+        self.note_version(&mut tx, id, &stored.version, &stored.digest, "uninstalled", None, &who.actor().to_string()).await?;
         let before = json!({"version": stored.version, "granted": stored.granted, "data": if delete_data { "deleted" } else { "kept" }});
         self.tell(&mut tx, who, "uninstalled", id, Some(&before), None).await?;
         tx.commit().await?;
         self.services().events.forget(&format!("plugin/{id}")).await?;
-        if let Ok(p) = self.read_package(&stored.digest)
-            && let Some(wasm) = &p.component
-        {
-            self.inner.cache.forget(&self.inner.engine, wasm);
+        self.forget_package(&stored.digest);
+        self.inner.lives.forget(id);
+        if let Some(digest) = previous {
+            self.forget_package(&digest);
         }
-        let _ = std::fs::remove_file(self.package_path(&stored.digest));
         if delete_data {
             self.services().logs.remove(id);
         }
@@ -410,14 +478,14 @@ impl Plugins {
         Ok(shown)
     }
 
-    fn manifest_of(&self, stored: &Stored) -> Result<Manifest, RuntimeError> {
+    pub(crate) fn manifest_of(&self, stored: &Stored) -> Result<Manifest, RuntimeError> {
         match self.loaded(&stored.id) {
             Some(l) => Ok(l.manifest.clone()),
             None => Ok(self.read_package(&stored.digest)?.manifest),
         }
     }
 
-    async fn tell(
+    pub(crate) async fn tell(
         &self,
         tx: &mut Tx,
         who: &Principal,
@@ -435,7 +503,7 @@ impl Plugins {
 }
 
 /// What of the manifest's wishes is granted, with their scopes.
-fn granted(m: &Manifest, names: &[String]) -> Result<Grant, RuntimeError> {
+pub(crate) fn granted(m: &Manifest, names: &[String]) -> Result<Grant, RuntimeError> {
     for n in names {
         if !m.permissions.iter().any(|p| p.name == *n) {
             return Err(RuntimeError::Invalid(format!(
@@ -451,7 +519,7 @@ fn granted(m: &Manifest, names: &[String]) -> Result<Grant, RuntimeError> {
     Ok(Grant { permissions })
 }
 
-fn with_defaults(specs: &[SettingSpec], values: &Json) -> Json {
+pub(crate) fn with_defaults(specs: &[SettingSpec], values: &Json) -> Json {
     let mut out = Map::new();
     for s in specs {
         let value = values.get(&s.name).filter(|v| !v.is_null()).or(s.default.as_ref());

@@ -36,6 +36,29 @@ pub struct Line {
     pub fields: serde_json::Value,
 }
 
+/// Which lines of a log.
+#[derive(Debug, Clone)]
+pub struct LogQuery {
+    /// At least so grave.
+    pub level: Level,
+    /// A text of the message or the fields, ignoring case, or the id of a call; empty for all.
+    pub search: String,
+    /// Those of one call.
+    pub call: Option<String>,
+    /// From this time on, milliseconds since the Unix epoch.
+    pub since: Option<i64>,
+    /// Before this time.
+    pub until: Option<i64>,
+    /// So many; at most 2,000.
+    pub limit: usize,
+}
+
+impl Default for LogQuery {
+    fn default() -> Self {
+        LogQuery { level: Level::Debug, search: String::new(), call: None, since: None, until: None, limit: 200 }
+    }
+}
+
 /// Lines kept of each plugin.
 const KEPT: usize = 2_000;
 /// A file beyond this is cut to the kept lines.
@@ -94,19 +117,22 @@ impl Logs {
         }
     }
 
-    /// The newest lines first, at least of `level`, holding `search`.
-    pub fn tail(&self, plugin: &str, level: Level, search: &str, limit: usize) -> Vec<Line> {
+    /// The newest lines first, of those that the query wants.
+    pub fn tail(&self, plugin: &str, q: &LogQuery) -> Vec<Line> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = kept.entry(plugin.to_owned()).or_insert_with(|| self.read(plugin));
-        let wanted = search.to_lowercase();
+        let wanted = q.search.to_lowercase();
         let fits = |l: &&Line| {
-            l.level >= level
+            l.level >= q.level
+                && q.since.is_none_or(|t| l.at >= t)
+                && q.until.is_none_or(|t| l.at < t)
+                && q.call.as_ref().is_none_or(|c| l.call == *c)
                 && (wanted.is_empty()
-                    || l.call == search
+                    || l.call == q.search
                     || l.message.to_lowercase().contains(&wanted)
                     || l.fields.to_string().to_lowercase().contains(&wanted))
         };
-        ring.iter().rev().filter(fits).take(limit.min(KEPT)).cloned().collect()
+        ring.iter().rev().filter(fits).take(q.limit.min(KEPT)).cloned().collect()
     }
 
     /// Removes a plugin's log.

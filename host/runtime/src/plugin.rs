@@ -13,14 +13,15 @@ use wasmtime::{Engine, Store};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::bindings::plenum::types::types::Error as WitError;
-use crate::call::{CallInfo, CallState, Gate, Limits, Stats, store};
+use crate::breaker::Outcome;
+use crate::call::{CallInfo, CallState, Gate, Limits, store};
 use crate::interfaces::{INTERFACES, OUTGOING, WASI};
+use crate::life::{HostLimits, Life, Visit};
 use crate::logs::Level;
+use crate::outgoing::Rules;
 use crate::package::Manifest;
+use crate::stats::{MAX_INPUT, Trap};
 use crate::{RuntimeError, Services};
-
-/// Bytes that the documents of one plugin may take.
-pub const STORE_QUOTA: i64 = 2 << 30;
 
 /// What stands for the action of a schedule without one: the component's `schedule.fire`. No manifest can name an action so.
 pub const FIRE: &str = "@schedule";
@@ -61,6 +62,8 @@ pub struct Exports {
     /// `plenum:plugin/schedule`, `fire`.
     schedule: Option<ComponentExportIndex>,
     install: Option<ComponentExportIndex>,
+    upgrade: Option<ComponentExportIndex>,
+    health: Option<ComponentExportIndex>,
     uninstall: Option<ComponentExportIndex>,
 }
 
@@ -78,6 +81,8 @@ impl Exports {
             events: find("events", "handle"),
             schedule: find("schedule", "fire"),
             install: find("lifecycle", "install"),
+            upgrade: find("lifecycle", "upgrade"),
+            health: find("health", "check"),
             uninstall: find("lifecycle", "uninstall"),
         }
     }
@@ -85,6 +90,11 @@ impl Exports {
     /// Whether its schedules can call it.
     pub fn fires(&self) -> bool {
         self.schedule.is_some()
+    }
+
+    /// Whether it changes its records when it comes after another version.
+    pub fn upgrades(&self) -> bool {
+        self.upgrade.is_some()
     }
 
     /// Whether it handles events.
@@ -110,10 +120,12 @@ pub struct Loaded {
     pub grant: Arc<Grant>,
     pub settings: Json,
     pub limits: Limits,
+    /// How far its requests to the outside reach.
+    pub outgoing: Option<Rules>,
     pub files: Arc<BTreeMap<String, Bytes>>,
     pub code: Option<Code>,
     pub gate: Gate,
-    pub stats: Arc<Stats>,
+    pub life: Arc<Life>,
     pub schemas: HashMap<String, Schemas>,
     engine: Engine,
 }
@@ -138,7 +150,7 @@ pub struct Parts {
     pub settings: Json,
     pub files: BTreeMap<String, Vec<u8>>,
     pub component: Option<Component>,
-    pub stats: Arc<Stats>,
+    pub life: Arc<Life>,
 }
 
 /// Names of a component's imports that the grant does not cover, with what to do; empty when all is well.
@@ -169,7 +181,7 @@ impl Loaded {
     /// Links the component with what the grant allows and prepares the rest.
     pub fn new(engine: &Engine, parts: Parts) -> Result<Loaded, RuntimeError> {
         let m = &parts.manifest;
-        let limits = limits(m);
+        let limits = limits(m, &parts.life.limits);
         let code = match &parts.component {
             None => None,
             Some(component) => {
@@ -230,13 +242,14 @@ impl Loaded {
             id: m.id.clone(),
             version: m.version.clone(),
             digest: parts.digest,
+            outgoing: Rules::of(&parts.grant),
             grant: Arc::new(parts.grant),
             settings: parts.settings,
             gate: Gate::new(&limits),
             limits,
             files: Arc::new(parts.files.into_iter().map(|(k, v)| (k, Bytes::from(v))).collect()),
             code,
-            stats: parts.stats,
+            life: parts.life,
             schemas,
             engine: engine.clone(),
             manifest: parts.manifest,
@@ -254,13 +267,14 @@ impl Loaded {
 
     /// What a call is for.
     pub fn info(&self, what: String, user: Option<UserPrincipal>, key: Option<String>) -> CallInfo {
-        CallInfo { id: plenum_store::new_id(), who: self.principal(user.clone()), user, key, what }
+        CallInfo { id: plenum_store::new_id(), who: self.principal(user.clone()), user, key, what, input: None, migrates: false }
     }
 
     /// Carries out an action of the manifest.
     pub async fn action(
         self: &Arc<Self>,
         services: &Arc<Services>,
+        visit: Visit,
         name: &str,
         input: &Json,
         user: Option<UserPrincipal>,
@@ -272,7 +286,9 @@ impl Loaded {
             .map_err(|e| RuntimeError::Input(format!("the input of {}.{name}: {e}", self.id)))?;
         let index = self.export(|e| e.actions.as_ref(), "plenum:plugin/actions")?;
         let text = input.to_string();
-        let out: String = self.call(services, &index, self.info(format!("action {name}"), user, key), (name.to_owned(), text)).await?;
+        let mut info = self.info(format!("action {name}"), user, key);
+        info.input = Some(text.chars().take(MAX_INPUT).collect());
+        let out: String = self.call(services, visit, &index, info, (name.to_owned(), text)).await?;
         let out: Json = serde_json::from_str(&out).map_err(|e| RuntimeError::Plugin {
             code: "plugin.output".into(),
             status: 502,
@@ -287,17 +303,20 @@ impl Loaded {
     }
 
     /// Hands an event over.
-    pub async fn event(self: &Arc<Self>, services: &Arc<Services>, event: &Json) -> Result<(), RuntimeError> {
+    pub async fn event(self: &Arc<Self>, services: &Arc<Services>, visit: Visit, event: &Json) -> Result<(), RuntimeError> {
         let index = self.export(|e| e.events.as_ref(), "plenum:plugin/events")?;
         let what = format!("event {}", event.get("type").and_then(Json::as_str).unwrap_or_default());
-        self.call(services, &index, self.info(what, None, None), (event.to_string(),)).await
+        let text = event.to_string();
+        let mut info = self.info(what, None, None);
+        info.input = Some(text.chars().take(MAX_INPUT).collect());
+        self.call(services, visit, &index, info, (text,)).await
     }
 
     /// Fires a schedule of the manifest.
-    pub async fn fire(self: &Arc<Self>, services: &Arc<Services>, id: &str, key: Option<String>) -> Result<(), RuntimeError> {
+    pub async fn fire(self: &Arc<Self>, services: &Arc<Services>, visit: Visit, id: &str, key: Option<String>) -> Result<(), RuntimeError> {
         let index = self.export(|e| e.schedule.as_ref(), "plenum:plugin/schedule")?;
         let due = u64::try_from(plenum_store::now_ms()).unwrap_or(0);
-        self.call(services, &index, self.info(format!("schedule {id}"), None, key), (id.to_owned(), due)).await
+        self.call(services, visit, &index, self.info(format!("schedule {id}"), None, key), (id.to_owned(), due)).await
     }
 
     /// Tells the plugin that it was installed or is about to go, when it wants to know.
@@ -310,9 +329,34 @@ impl Loaded {
         let index = self.code.as_ref().and_then(|c| if install { c.exports.install } else { c.exports.uninstall });
         match index {
             Some(index) => {
-                self.call(services, &index, self.info(if install { "install" } else { "uninstall" }.into(), user, None), ()).await
+                let info = self.info(if install { "install" } else { "uninstall" }.into(), user, None);
+                self.call(services, self.life.own_visit(), &index, info, ()).await
             }
             None => Ok(()),
+        }
+    }
+
+    /// Has the plugin bring its records from the version before to its own. Nobody else writes to them meanwhile.
+    pub async fn upgrade(self: &Arc<Self>, services: &Arc<Services>, from: &str, user: Option<UserPrincipal>) -> Result<(), RuntimeError> {
+        let Some(index) = self.code.as_ref().and_then(|c| c.exports.upgrade) else { return Ok(()) };
+        let info = CallInfo { migrates: true, ..self.info(format!("upgrade from {from}"), user, None) };
+        self.call(services, self.life.own_visit(), &index, info, (from.to_owned(),)).await
+    }
+
+    /// Whether it can be called: it starts, and says that it is well when it exports `health`.
+    pub async fn healthy(self: &Arc<Self>, services: &Arc<Services>) -> Result<(), RuntimeError> {
+        let Some(code) = &self.code else { return Ok(()) };
+        let info = CallInfo { migrates: true, ..self.info("health check".into(), None, None) };
+        if let Some(index) = code.exports.health {
+            return self.call(services, self.life.own_visit(), &index, info, ()).await;
+        }
+        let _place = self.gate.enter(&self.life, self.limits.wall, &services.pool).await?;
+        let mut store = store(self, services, info);
+        let meter = store.data().meter.clone();
+        match tokio::time::timeout(self.limits.wall, meter.run(code.pre.instantiate_async(&mut store))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(trap)) => Err(self.trapped(&mut store, &trap)),
+            Err(_) => Err(self.timed_out(&mut store)),
         }
     }
 
@@ -327,6 +371,7 @@ impl Loaded {
     async fn call<P, R>(
         self: &Arc<Self>,
         services: &Arc<Services>,
+        visit: Visit,
         function: &ComponentExportIndex,
         info: CallInfo,
         params: P,
@@ -336,7 +381,7 @@ impl Loaded {
         R: wasmtime::component::Lift + wasmtime::component::ComponentType + Send + Sync + 'static,
     {
         let Some(code) = &self.code else { return Err(RuntimeError::NotFound(format!("{} has no component", self.id))) };
-        let _place = self.gate.enter(&self.id, self.limits.wall, &services.pool).await?;
+        let _place = self.gate.enter(&self.life, self.limits.wall, &services.pool).await?;
         let started = Instant::now();
         let mut store = store(self, services, info);
         let meter = store.data().meter.clone();
@@ -353,7 +398,8 @@ impl Loaded {
             Ok(Err(trap)) => Err(self.trapped(&mut store, &trap)),
             Err(_) => Err(self.timed_out(&mut store)),
         };
-        self.stats.finished(started, result.is_ok());
+        self.life.stats.finished(started, result.is_ok());
+        visit.ended(services, outcome_of(result.as_ref().err()));
         result
     }
 
@@ -368,11 +414,9 @@ impl Loaded {
         } else {
             RuntimeError::Trap { plugin: self.id.clone(), call }
         };
-        s.log(
-            Level::Error,
-            format!("{what}: {error}"),
-            serde_json::json!({"trap": format!("{trap:?}").chars().take(6_000).collect::<String>()}),
-        );
+        let backtrace: String = format!("{trap:?}").chars().take(6_000).collect();
+        s.note(Level::Error, format!("{what}: {error}"), serde_json::json!({"trap": backtrace}));
+        self.keep_trap(s, &error, backtrace);
         error
     }
 
@@ -381,8 +425,32 @@ impl Loaded {
         let s = store.data_mut();
         let error = RuntimeError::WallTime { plugin: self.id.clone(), call: s.info.id.clone(), limit_ms: ms(self.limits.wall) };
         let what = s.info.what.clone();
-        s.log(Level::Error, format!("{what}: {error}"), Json::Null);
+        s.note(Level::Error, format!("{what}: {error}"), Json::Null);
+        self.keep_trap(s, &error, String::new());
         error
+    }
+
+    fn keep_trap(&self, s: &CallState, error: &RuntimeError, backtrace: String) {
+        self.life.stats.trapped(Trap {
+            at: plenum_store::now_ms(),
+            call: s.info.id.clone(),
+            version: self.version.to_string(),
+            what: s.info.what.clone(),
+            code: error.code().to_owned(),
+            message: error.to_string(),
+            backtrace,
+            input: s.info.input.clone(),
+        });
+    }
+}
+
+/// What an end means for the quarantine. An error of the plugin's own is an answer.
+pub fn outcome_of(error: Option<&RuntimeError>) -> Outcome {
+    match error {
+        Some(
+            e @ (RuntimeError::Trap { .. } | RuntimeError::CpuBudget { .. } | RuntimeError::Memory { .. } | RuntimeError::WallTime { .. }),
+        ) => Outcome::Crashed(e.to_string()),
+        _ => Outcome::Well,
     }
 }
 
@@ -397,7 +465,7 @@ fn check(validator: Option<&jsonschema::Validator>, value: &Json) -> Result<(), 
 }
 
 /// The manifest's wishes within the host's bounds.
-fn limits(m: &Manifest) -> Limits {
+fn limits(m: &Manifest, host: &HostLimits) -> Limits {
     let d = Limits::default();
     let w = &m.limits;
     let clamp = |v: Option<u64>, default: u64, most: u64| v.unwrap_or(default).clamp(1, most);
@@ -406,6 +474,6 @@ fn limits(m: &Manifest) -> Limits {
         cpu: Duration::from_millis(clamp(w.cpu_ms.map(u64::from), ms(d.cpu), 60_000).max(10)),
         wall: Duration::from_millis(clamp(w.wall_ms.map(u64::from), ms(d.wall), 300_000).max(10)),
         concurrency: clamp(w.concurrency.map(u64::from), d.concurrency as u64, 64) as usize,
-        queue: d.queue,
+        queue: host.queue,
     }
 }

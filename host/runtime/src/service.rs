@@ -17,13 +17,16 @@ use tokio_util::task::TaskTracker;
 use wasmtime::Engine;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use crate::call::{Limits, Stats, StatsSummary};
+use crate::call::Limits;
 use crate::catalog::{Catalog, CatalogEntry};
+use crate::compile::Compiler;
 use crate::engine::{CompileCache, MAX_CALLS, TICK, engine};
-use crate::logs::{Level, Line, Logs};
+use crate::life::{HostLimits, Lives, Visit};
+use crate::logs::Logs;
 use crate::package::{Manifest, SignatureState, Trust, TrustedKey, public_key};
 use crate::plugin::Loaded;
-use crate::{Quota, RuntimeError, Services};
+use crate::stats::StatsSummary;
+use crate::{RuntimeError, Services};
 
 /// Where packages come from and whom to trust.
 #[derive(Debug, Clone)]
@@ -36,6 +39,10 @@ pub struct RuntimeConfig {
     pub trusted_keys: Vec<TrustedKey>,
     /// Whether strangers' and unsigned packages install too.
     pub developer_mode: bool,
+    /// Compiles components in a child process; without one they are compiled in this process, which then has no bound on it.
+    pub compiler: Option<Compiler>,
+    /// What each plugin may have.
+    pub limits: HostLimits,
 }
 
 /// Where an installed plugin stands.
@@ -50,6 +57,8 @@ pub enum Status {
     Compiling,
     /// It cannot be loaded; the reason says why.
     Failed,
+    /// It failed again and again and is left alone for a while.
+    Quarantined,
 }
 
 /// An installed plugin.
@@ -87,6 +96,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) cache: CompileCache,
     pub(crate) catalog: Catalog,
+    pub(crate) lives: Arc<Lives>,
     pub(crate) loaded: RwLock<BTreeMap<String, Arc<Loaded>>>,
     /// Why an enabled plugin is not loaded: compiling, or failed with a reason.
     pub(crate) pending: RwLock<BTreeMap<String, (Status, Option<String>)>>,
@@ -103,6 +113,7 @@ pub struct Plugins {
 }
 
 /// One installed plugin as stored.
+#[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub id: String,
     pub version: String,
@@ -148,6 +159,13 @@ impl Plugins {
             public_key(k)?;
         }
         let logs = Logs::new(config.data.join("plugin-logs")).map_err(internal)?;
+        let lives = Arc::new(Lives::new(config.limits));
+        let watched = lives.clone();
+        access.observe_plugins(Box::new(move |id, permission, allowed| {
+            if let Some(life) = watched.known(id) {
+                life.stats.used(permission, allowed);
+            }
+        }));
         let services = Services {
             db,
             docs,
@@ -156,17 +174,18 @@ impl Plugins {
             cmdb,
             jobs,
             logs,
-            quota: Quota::default(),
             tasks: TaskTracker::new(),
+            resolver: Arc::new(crate::outgoing::SystemResolver),
             pool: Arc::new(tokio::sync::Semaphore::new(MAX_CALLS)),
             workflows: OnceLock::new(),
         };
         let inner = Inner {
             services: Arc::new(services),
             engine: engine()?,
-            cache: CompileCache::new(config.data.join("compiled"))?,
+            cache: CompileCache::new(config.data.join("compiled"), config.compiler.clone())?,
             catalog: Catalog::new(config.catalogs.clone(), config.trusted_keys.clone()),
             config,
+            lives,
             loaded: RwLock::default(),
             pending: RwLock::default(),
             changing: tokio::sync::Mutex::new(()),
@@ -180,6 +199,7 @@ impl Plugins {
     pub async fn start(&self, workflows: Workflows) -> Result<(), RuntimeError> {
         let _ = self.inner.services.workflows.set(workflows);
         self.tick();
+        self.finish_interrupted_changes().await?;
         let rows = self.inner.services.db.fetch_all("SELECT * FROM plugins ORDER BY id", &[]).await?;
         for row in &rows {
             let stored = read(row)?;
@@ -187,7 +207,9 @@ impl Plugins {
                 self.load_stored(stored).await;
             }
         }
+        self.remember_uses().await?;
         self.inner.services.tasks.spawn(self.clone().dispatch_events());
+        self.inner.services.tasks.spawn(self.clone().keep_uses());
         Ok(())
     }
 
@@ -232,7 +254,7 @@ impl Plugins {
     }
 
     /// A loaded plugin, or why it cannot be called.
-    fn callable(&self, id: &str) -> Result<Arc<Loaded>, RuntimeError> {
+    pub(crate) fn callable(&self, id: &str) -> Result<Arc<Loaded>, RuntimeError> {
         if let Some(p) = self.loaded(id) {
             return Ok(p);
         }
@@ -246,7 +268,14 @@ impl Plugins {
         }
     }
 
-    async fn require(&self, who: &Principal, permission: Permission) -> Result<(), AccessError> {
+    /// Lets a call in, to the version that is active when it gets in.
+    pub(crate) async fn enter(&self, id: &str) -> Result<(Arc<Loaded>, Visit), RuntimeError> {
+        self.callable(id)?;
+        let visit = self.inner.lives.get(id).enter().await?;
+        Ok((self.callable(id)?, visit))
+    }
+
+    pub(crate) async fn require(&self, who: &Principal, permission: Permission) -> Result<(), AccessError> {
         self.inner.services.access.require(who, permission, &[]).await
     }
 
@@ -276,7 +305,10 @@ impl Plugins {
         let pending = self.inner.pending.read().unwrap_or_else(PoisonError::into_inner).get(&s.id).cloned();
         let (status, status_reason) = match (s.enabled, &loaded, pending) {
             (false, _, _) => (Status::Disabled, None),
-            (true, Some(_), _) => (Status::Active, None),
+            (true, Some(l), _) => match l.life.quarantined() {
+                Some(r) => (Status::Quarantined, Some(r.reason)),
+                None => (Status::Active, None),
+            },
             (true, None, Some((status, reason))) => (status, reason),
             (true, None, None) => (Status::Failed, Some("it is not loaded; the host's log has the reason".to_owned())),
         };
@@ -286,7 +318,7 @@ impl Plugins {
             status_reason,
             manifest,
             limits: loaded.as_ref().map(|l| l.limits),
-            stats: loaded.as_ref().map(|l| l.stats.summary()),
+            stats: loaded.as_ref().map(|l| l.life.stats.summary()),
             id: s.id,
             version: s.version,
             digest: s.digest,
@@ -324,8 +356,8 @@ impl Plugins {
     ) -> Result<::http::Response<HyperOutgoingBody>, RuntimeError> {
         let reads = matches!(*request.method(), ::http::Method::GET | ::http::Method::HEAD | ::http::Method::OPTIONS);
         self.require(who, if reads { Permission::PluginsView } else { Permission::PluginsUse }).await?;
-        let plugin = self.callable(id)?;
-        plugin.http(self.services(), request, who.user().cloned()).await
+        let (plugin, visit) = self.enter(id).await?;
+        plugin.http(self.services(), visit, request, who.user().cloned()).await
     }
 
     /// Calls an action of a plugin.
@@ -342,21 +374,8 @@ impl Plugins {
             Principal::Plugin(p) if p.id == id => {}
             _ => self.require(who, Permission::PluginsUse).await?,
         }
-        let plugin = self.callable(id)?;
-        plugin.action(self.services(), action, input, who.user().cloned(), key).await
-    }
-
-    /// The newest lines of a plugin's log first.
-    pub async fn logs(&self, who: &Principal, id: &str, level: Level, search: &str, limit: usize) -> Result<Vec<Line>, RuntimeError> {
-        self.require(who, Permission::PluginsManage).await?;
-        if self.stored(id).await?.is_none() {
-            return Err(RuntimeError::NotFound(format!("the plugin {id} is not installed")));
-        }
-        Ok(self.inner.services.logs.tail(id, level, search, limit))
-    }
-
-    pub(crate) fn stats_of(&self, id: &str) -> Arc<Stats> {
-        self.loaded(id).map(|l| l.stats.clone()).unwrap_or_default()
+        let (plugin, visit) = self.enter(id).await?;
+        plugin.action(self.services(), visit, action, input, who.user().cloned(), key).await
     }
 
     pub(crate) fn acceptable(&self, state: &SignatureState) -> Result<(), RuntimeError> {

@@ -6,6 +6,7 @@ pub mod events;
 pub mod jobs;
 pub mod nodes;
 pub mod overview;
+pub mod plugin_life;
 pub mod plugins;
 pub mod system;
 pub mod workflows;
@@ -23,6 +24,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(jobs::router())
         .merge(nodes::router())
         .merge(overview::router())
+        .merge(plugin_life::router())
         .merge(plugins::router())
         .merge(system::router())
         .merge(workflows::router())

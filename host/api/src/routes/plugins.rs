@@ -8,7 +8,7 @@ use axum::routing::{any, get};
 use axum::{Json, Router};
 use bytes::Bytes;
 use plenum_access::Permission;
-use plenum_runtime::logs::Level;
+use plenum_runtime::logs::{Level, Line, LogQuery as LinesWanted};
 use plenum_runtime::package::{Manifest, PageKind};
 use plenum_runtime::{CatalogEntry, Installed, RuntimeError};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,9 @@ impl From<RuntimeError> for ApiError {
                     RuntimeError::Signature(_) => "The signature does not allow it",
                     RuntimeError::Ungranted(_) => "The component imports what it was not granted",
                     RuntimeError::Busy { .. } => "The plugin is busy",
+                    RuntimeError::Throttled { .. } => "The plugin used up a budget",
+                    RuntimeError::Quarantined { .. } => "The plugin is quarantined",
+                    RuntimeError::RolledBack { .. } => "The new version failed",
                     RuntimeError::CpuBudget { .. } | RuntimeError::WallTime { .. } | RuntimeError::Memory { .. } => {
                         "The plugin exceeded a limit"
                     }
@@ -71,7 +74,7 @@ impl From<RuntimeError> for ApiError {
                 let code = e.code().to_owned();
                 let problem = ApiError::new(status, &code, title, e.to_string());
                 match &e {
-                    RuntimeError::Busy { .. } => problem.retry_after(1),
+                    e if e.retry_after().is_some() => problem.retry_after(e.retry_after().unwrap_or(1)),
                     RuntimeError::Workflow(plenum_workflow::WorkflowError::Invalid(problems)) => {
                         problem.with_errors(problems.iter().map(|p| (p.pointer.clone(), p.message.clone())))
                     }
@@ -148,7 +151,7 @@ pub struct PluginJson {
     publisher: Option<String>,
     version: String,
     digest: String,
-    /// `active`, `disabled`, `compiling`, `failed`.
+    /// `active`, `disabled`, `compiling`, `failed`, `quarantined`.
     status: String,
     status_reason: Option<String>,
     icon_url: Option<String>,
@@ -195,8 +198,14 @@ pub struct UninstallQuery {
 pub struct LogQuery {
     /// `debug`, `info`, `warn` or `error`, and what is graver.
     level: Option<String>,
-    /// Text, or the id of a call.
+    /// Text of the message or the fields, or the id of a call.
     search: Option<String>,
+    /// Those of one call.
+    call: Option<String>,
+    /// From this time on, RFC 3339.
+    since: Option<String>,
+    /// Before this time, RFC 3339.
+    until: Option<String>,
     /// 200 when absent, 2,000 at the most.
     limit: Option<usize>,
 }
@@ -213,7 +222,7 @@ pub struct LogLine {
     fields: Value,
 }
 
-fn value<T: Serialize>(v: &T) -> Value {
+pub(super) fn value<T: Serialize>(v: &T) -> Value {
     serde_json::to_value(v).unwrap_or(Value::Null)
 }
 
@@ -243,7 +252,7 @@ fn catalog_json(e: CatalogEntry, installed: &[Installed]) -> CatalogJson {
     }
 }
 
-fn plugin_json(i: Installed) -> PluginJson {
+pub(super) fn plugin_json(i: Installed) -> PluginJson {
     let m = i.manifest.as_ref();
     let short: String = i.digest.trim_start_matches("sha256:").chars().take(12).collect();
     let base = format!("/plugins/{}/{short}", i.id);
@@ -421,15 +430,32 @@ async fn logs(
             return Err(ApiError::bad_request("request.query", format!("there is no level {other:?}; use debug, info, warn or error")));
         }
     };
-    let lines = app.plugins.logs(&who, &id, level, q.search.as_deref().unwrap_or_default(), q.limit.unwrap_or(200)).await?;
-    let line = |l: plenum_runtime::logs::Line| LogLine {
+    let time = |text: Option<&String>, name: &str| match text.filter(|t| !t.is_empty()) {
+        None => Ok(None),
+        Some(t) => chrono::DateTime::parse_from_rfc3339(t)
+            .map(|t| Some(t.timestamp_millis()))
+            .map_err(|e| ApiError::bad_request("request.query", format!("{name} {t:?} is no time such as 2026-01-31T08:00:00Z: {e}"))),
+    };
+    let wanted = LinesWanted {
+        level,
+        since: time(q.since.as_ref(), "since")?,
+        until: time(q.until.as_ref(), "until")?,
+        search: q.search.unwrap_or_default(),
+        call: q.call.filter(|c| !c.is_empty()),
+        limit: q.limit.unwrap_or(200),
+    };
+    let lines = app.plugins.logs(&who, &id, &wanted).await?;
+    Ok(page(lines.into_iter().map(log_line).collect()))
+}
+
+pub(super) fn log_line(l: Line) -> LogLine {
+    LogLine {
         at: rfc3339(l.at),
         level: value(&l.level).as_str().unwrap_or_default().to_owned(),
         call: l.call,
         message: l.message,
         fields: l.fields,
-    };
-    Ok(page(lines.into_iter().map(line).collect()))
+    }
 }
 
 /// Call an action of a plugin with a JSON input that fits its schema. `Idempotency-Key` has it done once.

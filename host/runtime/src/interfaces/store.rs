@@ -49,11 +49,20 @@ impl CallState {
         let services = self.services.clone();
         let actor = self.info.who.actor().to_string();
         let by = By { actor: &actor, why: None };
-        let adding = writes.iter().any(|w| w.data.is_some());
-        if adding && services.quota.exceeded(&services.docs, &self.plugin.id).await.map_err(|e| failed(e.into()))? {
+        let life = self.plugin.life.clone();
+        let limit = life.limits.document_bytes;
+        if let Some((w, size)) = writes.iter().map(|w| (w, w.data.as_ref().map_or(0, String::len))).find(|(_, size)| *size > limit) {
+            let message = format!("{}/{} has {size} bytes; a record may have {limit}: keep what is large in several", w.collection, w.id);
+            return Err(error("store.document_too_large", 413, message));
+        }
+        // While the plugin's records are migrated or brought back, nobody else writes to them.
+        let _write = if self.info.migrates { None } else { Some(life.writes.read().await) };
+        let bytes: usize = writes.iter().filter_map(|w| w.data.as_ref()).map(String::len).sum();
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if bytes > 0 && !life.room(&services.docs, bytes).await.map_err(|e| failed(e.into()))? {
             let message = format!(
-                "the plugin stores more than the {} MiB that it may; delete what is no longer needed",
-                crate::plugin::STORE_QUOTA >> 20
+                "the plugin would store more than the {} MiB that it may; delete what is no longer needed",
+                life.limits.store_bytes >> 20
             );
             return Err(error("store.quota", 413, message));
         }

@@ -44,7 +44,7 @@ fn scope_keys(p: Permission) -> &'static [&'static str] {
         Permission::JobsRead => &["executions"],
         Permission::WorkflowRead | Permission::WorkflowRun => &["workflows"],
         Permission::EventsPublish | Permission::EventsRead => &["types"],
-        Permission::HttpOutgoing => &["hosts"],
+        Permission::HttpOutgoing => &["hosts", "schemes", "ports", "networks"],
         _ => &[],
     }
 }
@@ -332,6 +332,9 @@ fn permission(p: &mut Problems, at: &str, r: &PermissionRequest) {
     if known == Permission::HttpOutgoing && !r.scope.0.contains_key("hosts") {
         p.add(format!("{at}.scope"), "names no hosts; write for example { hosts = [\"api.example.com\"] }");
     }
+    if known == Permission::HttpOutgoing {
+        outgoing(p, at, r);
+    }
     for h in r.scope.0.get("hosts").into_iter().flatten() {
         let name = h.strip_prefix("*.").unwrap_or(h);
         if !name.contains('.') || name.contains(['*', '/', ':', '@', ' ']) {
@@ -339,6 +342,21 @@ fn permission(p: &mut Problems, at: &str, r: &PermissionRequest) {
                 format!("{at}.scope.hosts"),
                 format!("{h:?} is no host; write \"api.example.com\" or \"*.example.com\", without scheme, port or path"),
             );
+        }
+    }
+}
+
+fn outgoing(p: &mut Problems, at: &str, r: &PermissionRequest) {
+    let of = |key: &str| r.scope.0.get(key).into_iter().flatten();
+    for s in of("schemes").filter(|s| !matches!(s.as_str(), "http" | "https")) {
+        p.add(format!("{at}.scope.schemes"), format!("{s:?} is neither \"http\" nor \"https\""));
+    }
+    for port in of("ports").filter(|t| t.parse::<u16>().ok().is_none_or(|n| n == 0 || n.to_string() != **t)) {
+        p.add(format!("{at}.scope.ports"), format!("{port:?} is no port; write a number from 1 to 65535 as text, \"8443\""));
+    }
+    for n in of("networks") {
+        if let Err(why) = crate::address::Network::parse(n) {
+            p.add(format!("{at}.scope.networks"), why);
         }
     }
 }

@@ -168,7 +168,8 @@ async fn an_upgrade_that_fails_leaves_the_version_before() {
     w.plugins.install(&admin(), "demo", None, &[]).await.unwrap();
     assert_eq!(names(&w).await, ["demo.new"]);
     assert!(w.workflows.schedules(&admin(), &Default::default()).await.unwrap().items.is_empty());
-    assert_eq!(files(&w.dir.path().join("plugins")).len(), 1);
+    // The version before is kept, to go back to.
+    assert_eq!(files(&w.dir.path().join("plugins")).len(), 2);
     w.end().await;
 }
 

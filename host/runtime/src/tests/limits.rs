@@ -141,22 +141,23 @@ async fn a_full_queue_refuses_and_the_rest_wait_in_order() {
     use crate::call::{Gate, Limits};
     let pool = Arc::new(tokio::sync::Semaphore::new(2));
     let gate = Arc::new(Gate::new(&Limits { concurrency: 1, queue: 1, ..Limits::default() }));
-    let first = gate.enter("demo", PATIENCE, &pool).await.unwrap();
+    let life = crate::life::Life::new("demo", HostLimits::default());
+    let first = gate.enter(&life, PATIENCE, &pool).await.unwrap();
     let waiting = tokio::spawn({
-        let (gate, pool) = (gate.clone(), pool.clone());
-        async move { gate.enter("demo", PATIENCE, &pool).await.map(drop) }
+        let (gate, pool, life) = (gate.clone(), pool.clone(), life.clone());
+        async move { gate.enter(&life, PATIENCE, &pool).await.map(drop) }
     });
     tokio::task::yield_now().await;
-    let e = gate.enter("demo", PATIENCE, &pool).await.unwrap_err();
+    let e = gate.enter(&life, PATIENCE, &pool).await.unwrap_err();
     assert_eq!((e.code(), e.status()), ("plugin.busy", 429));
     drop(first);
     soon(waiting).await.unwrap().unwrap();
     // Nobody waits for ever.
-    let held = gate.enter("demo", PATIENCE, &pool).await.unwrap();
-    assert_eq!(gate.enter("demo", Duration::from_millis(20), &pool).await.unwrap_err().code(), "plugin.busy");
+    let held = gate.enter(&life, PATIENCE, &pool).await.unwrap();
+    assert_eq!(gate.enter(&life, Duration::from_millis(20), &pool).await.unwrap_err().code(), "plugin.busy");
     drop(held);
-    assert!(gate.enter("demo", PATIENCE, &pool).await.is_ok());
+    assert!(gate.enter(&life, PATIENCE, &pool).await.is_ok());
     // A plugin with places of its own waits for one of the process.
     let _all = pool.clone().acquire_many_owned(2).await.unwrap();
-    assert_eq!(gate.enter("demo", Duration::from_millis(20), &pool).await.unwrap_err().code(), "plugin.busy");
+    assert_eq!(gate.enter(&life, Duration::from_millis(20), &pool).await.unwrap_err().code(), "plugin.busy");
 }

@@ -1,11 +1,15 @@
 //! Plugins through [`Plugins`], with real components.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod compile;
 mod guests;
 mod http;
 mod life;
 mod limits;
+mod outgoing;
 mod refusals;
+mod upgrade;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +24,7 @@ use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
 use crate::package::{Archive, Manifest, PackageWriter, TrustedKey, generate_key};
-use crate::{Plugins, RuntimeConfig, RuntimeError};
+use crate::{HostLimits, Plugins, RuntimeConfig, RuntimeError};
 
 pub const SETS: &[&[Migration]] =
     &[plenum_access::MIGRATIONS, plenum_cmdb::MIGRATIONS, plenum_jobs::MIGRATIONS, plenum_workflow::MIGRATIONS, crate::MIGRATIONS];
@@ -52,7 +56,15 @@ pub struct World {
 impl World {
     pub async fn new(db: Db) -> World {
         let (public, secret) = generate_key(None).unwrap();
-        World::start(db, Arc::new(tempfile::tempdir().unwrap()), public, secret, false).await
+        World::start(db, Arc::new(tempfile::tempdir().unwrap()), public, secret, false, HostLimits::default()).await
+    }
+
+    /// On SQLite, with other limits than the default ones.
+    pub async fn limited(limits: HostLimits) -> World {
+        let (db, guard) = plenum_store::testing::sqlite(SETS).await;
+        let (public, secret) = generate_key(None).unwrap();
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        World { _database: Some(guard), ..World::start(db, dir, public, secret, false, limits).await }
     }
 
     /// On SQLite, for what has nothing to do with the database.
@@ -61,7 +73,7 @@ impl World {
         World { _database: Some(guard), ..World::new(db).await }
     }
 
-    async fn start(db: Db, dir: Arc<tempfile::TempDir>, public: String, secret: String, developer_mode: bool) -> World {
+    async fn start(db: Db, dir: Arc<tempfile::TempDir>, public: String, secret: String, developer_mode: bool, limits: HostLimits) -> World {
         let stop = CancellationToken::new();
         let (access, events, docs) = (Access::new(db.clone()), Events::new(db.clone()), Documents::new(db.clone()));
         let cmdb = Cmdb::new(db.clone(), docs.clone(), access.clone()).await.unwrap();
@@ -72,6 +84,8 @@ impl World {
             catalogs: vec![dir.path().join("catalog")],
             trusted_keys: vec![TrustedKey { name: "Tests".into(), public_key: public.clone() }],
             developer_mode,
+            compiler: None,
+            limits,
         };
         let plugins = Plugins::new(config, db.clone(), docs, access.clone(), events.clone(), cmdb, jobs, stop.clone()).unwrap();
         let workflows = Workflows::new(db.clone(), access.clone(), events.clone(), Arc::new(plugins.clone()));
@@ -84,13 +98,13 @@ impl World {
     pub async fn restarted(self) -> World {
         self.end().await;
         let World { db, dir, public, secret, _database, .. } = self;
-        World { _database, ..World::start(db, dir, public, secret, false).await }
+        World { _database, ..World::start(db, dir, public, secret, false, HostLimits::default()).await }
     }
 
     pub async fn in_developer_mode(self) -> World {
         self.end().await;
         let World { db, dir, public, secret, _database, .. } = self;
-        World { _database, ..World::start(db, dir, public, secret, true).await }
+        World { _database, ..World::start(db, dir, public, secret, true, HostLimits::default()).await }
     }
 
     pub async fn end(&self) {
@@ -124,7 +138,7 @@ impl World {
     }
 
     pub async fn log(&self) -> Vec<crate::logs::Line> {
-        self.plugins.logs(&admin(), "demo", crate::logs::Level::Debug, "", 5_000).await.unwrap()
+        self.plugins.logs(&admin(), "demo", &crate::logs::LogQuery { limit: 5_000, ..Default::default() }).await.unwrap()
     }
 }
 

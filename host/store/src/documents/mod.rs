@@ -7,6 +7,7 @@
 mod check;
 mod define;
 mod query;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 

@@ -67,6 +67,41 @@ crate::both_databases! {
         assert!(e.contains("did you mean n?"), "{e}");
     }
 
+    async fn a_snapshot_brings_everything_back(db: Db) {
+        let docs = Documents::new(db.clone());
+        let one = CollectionSpec { name: "p/one".into(), history: false, ..spec(&["n"], &["name"]) };
+        let mut tx = db.begin().await.unwrap();
+        docs.define(&mut tx, &one).await.unwrap();
+        for (id, n) in [("a", 1), ("b", 2)] {
+            docs.insert(&mut tx, "p/one", Some(id), json!({"name": id, "n": n}), BY).await.unwrap();
+        }
+        docs.update(&mut tx, "p/one", "a", json!({"name": "a", "n": 5}), None, BY).await.unwrap();
+        tx.commit().await.unwrap();
+        let before = docs.query("p/one", &Query::default()).await.unwrap().items;
+        let mut tx = db.begin().await.unwrap();
+        let specs = docs.snapshot(&mut tx, "p/", "s/1/").await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(specs, [one.clone()]);
+        // Everything changes: records, the collection itself, and there is another.
+        let mut tx = db.begin().await.unwrap();
+        docs.delete(&mut tx, "p/one", "b", None, BY).await.unwrap();
+        docs.update(&mut tx, "p/one", "a", json!({"name": "z"}), None, BY).await.unwrap();
+        docs.insert(&mut tx, "p/one", Some("c"), json!({"name": "c"}), BY).await.unwrap();
+        docs.define(&mut tx, &CollectionSpec { unique: vec![], ..one.clone() }).await.unwrap();
+        docs.define(&mut tx, &CollectionSpec { name: "p/two".into(), ..one.clone() }).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        docs.restore(&mut tx, "p/", "s/1/", &specs).await.unwrap();
+        docs.drop_all(&mut tx, "s/").await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(docs.query("p/one", &Query::default()).await.unwrap().items, before);
+        assert_eq!(docs.collections("").await.unwrap(), ["p/one"]);
+        // Its unique key holds again.
+        let mut tx = db.begin().await.unwrap();
+        let e = docs.insert(&mut tx, "p/one", None, json!({"name": "a"}), BY).await.unwrap_err();
+        assert!(matches!(e, DocumentError::Duplicate { .. }), "{e}");
+    }
+
     async fn a_stale_version_changes_nothing(db: Db) {
         let docs = Documents::new(db.clone());
         fill(&db, &docs, &spec(&[], &[]), vec![json!({"name": "a"})]).await;

@@ -19,6 +19,13 @@ pub fn component(world: &str, wat: &str) -> Vec<u8> {
     ComponentEncoder::default().validate(true).module(&module).expect("a module of the world").encode().expect("a component")
 }
 
+/// A version, of one digit, of a plugin with records. `upgrade` and `health` end what it does then: `(call $ok)`, `(call $unwell)`,
+/// `(unreachable)`.
+pub fn migrator(version: &str, upgrade: &str, health: &str) -> Vec<u8> {
+    let text = include_str!("migrator.wat").replace("VERSION", version).replace("UPGRADE)", &format!("{upgrade})"));
+    component("migrator", &text.replace("HEALTH", health))
+}
+
 /// A guest with one import that it may not have; its action calls it.
 pub fn importing(world: &str, interface: &str, function: &str, params: &str) -> Vec<u8> {
     let call = params.split(' ').filter(|p| !p.is_empty()).map(|p| format!("({p}.const 0)")).collect::<String>();
