@@ -85,7 +85,7 @@ pub fn odd(host: &str) -> bool {
     let number = last.starts_with(|c: char| c.is_ascii_digit()) && last.bytes().all(|c| c.is_ascii_alphanumeric());
     let hex = last.strip_prefix("0x").is_some_and(|h| h.bytes().all(|c| c.is_ascii_hexdigit()));
     let looks = (number && last.bytes().all(|c| c.is_ascii_digit())) || hex;
-    looks && host.parse::<Ipv4Addr>().is_err()
+    looks && host.parse::<IpAddr>().is_err()
 }
 
 #[cfg(test)]
@@ -164,7 +164,7 @@ mod tests {
         {
             assert!(odd(host), "{host}");
         }
-        for host in ["127.0.0.1", "example.com", "api2.example.com", "1.example.com", "3m.com", "localhost", "xn--p1ai"] {
+        for host in ["127.0.0.1", "example.com", "api2.example.com", "1.example.com", "3m.com", "localhost", "xn--p1ai", "::1", "::ffff:127.0.0.1"] {
             assert!(!odd(host), "{host}");
         }
     }

@@ -29,8 +29,8 @@ use crate::life::Life;
 use crate::logs::{Level, Line};
 use crate::plugin::Loaded;
 
-/// Longest wait for a name, a connection, the first byte, and between bytes.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long anything outside is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Requests of one call.
 const MOST: u32 = 50;
 
@@ -145,6 +145,8 @@ pub struct Gate {
     pub rules: Option<Rules>,
     pub life: Arc<Life>,
     pub resolver: Arc<dyn Resolve>,
+    /// Longest wait for a name, a connection, the first byte, and between bytes.
+    pub patience: Duration,
 }
 
 /// A refusal: for the plugin its code, for its author the reason.
@@ -175,7 +177,7 @@ impl Gate {
         self.life.stats.used(Permission::HttpOutgoing, allowed.is_ok());
         let (target, addresses) = allowed?;
         let options = options.unwrap_or_default();
-        let within = |t: Option<Duration>| t.unwrap_or(TIMEOUT).min(TIMEOUT);
+        let within = |t: Option<Duration>| t.unwrap_or(self.patience).min(self.patience);
         let limits = Limits {
             connect: within(options.connect_timeout),
             first_byte: within(options.first_byte_timeout),
@@ -202,7 +204,7 @@ impl Gate {
         }
         let addresses = match target.host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, target.port)],
-            Err(_) => match tokio::time::timeout(TIMEOUT, self.resolver.resolve(&target.host, target.port)).await {
+            Err(_) => match tokio::time::timeout(self.patience, self.resolver.resolve(&target.host, target.port)).await {
                 Ok(Ok(found)) if !found.is_empty() => found,
                 Ok(Ok(_) | Err(_)) => return Err(refused(Error::DestinationNotFound, format!("the name {} has no address", target.host))),
                 Err(_) => return Err(refused(Error::DnsTimeout, format!("the name {} could not be resolved in time", target.host))),
@@ -270,7 +272,7 @@ async fn send_to(
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
     parts.uri = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
-    let body = Bounded::new(body, limits.bytes, TIMEOUT, Error::HttpRequestBodySize);
+    let body = Bounded::new(body, limits.bytes, PATIENCE, Error::HttpRequestBodySize);
     let sending = tokio::time::timeout(limits.first_byte, sender.send_request(http::Request::from_parts(parts, body)));
     let mut sending = pin!(sending);
     let mut connection = Some(connection);
@@ -359,7 +361,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// By the plugin's grant.
     pub fn new(plugin: &Loaded, services: &Arc<Services>, call: &str) -> Outgoing {
-        let gate = Gate { rules: plugin.outgoing.clone(), life: plugin.life.clone(), resolver: services.resolver.clone() };
+        let gate = Gate { rules: plugin.outgoing.clone(), life: plugin.life.clone(), resolver: services.resolver.clone(), patience: PATIENCE };
         Outgoing { gate, services: services.clone(), call: call.to_owned(), left: MOST }
     }
 }

@@ -126,17 +126,7 @@ pub struct TrapJson {
 impl From<TrapReport> for TrapJson {
     fn from(r: TrapReport) -> Self {
         let Trap { at, call, version, what, code, message, backtrace, input } = r.trap;
-        TrapJson {
-            at: rfc3339(at),
-            call,
-            version,
-            what,
-            code,
-            message,
-            backtrace,
-            input,
-            log: r.log.into_iter().map(log_line).collect(),
-        }
+        TrapJson { at: rfc3339(at), call, version, what, code, message, backtrace, input, log: r.log.into_iter().map(log_line).collect() }
     }
 }
 

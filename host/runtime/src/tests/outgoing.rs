@@ -50,7 +50,7 @@ fn ok(body: &str) -> Vec<u8> {
 
 fn gate(scope: Json, resolver: Arc<dyn Resolve>, limits: HostLimits) -> Gate {
     let rules = Rules::of(&serde_json::from_value(json!({"http.outgoing": scope})).unwrap());
-    Gate { rules, life: Life::new("demo", limits), resolver }
+    Gate { rules, life: Life::new("demo", limits), resolver, patience: PATIENCE }
 }
 
 fn plain(scope: Json) -> Gate {
@@ -86,7 +86,13 @@ impl Resolve for Names {
         self.1.fetch_add(1, Ordering::SeqCst);
         let mut answers = self.0.lock().unwrap();
         let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
-        Ok(answer.into_iter().map(|mut a| { a.set_port(port); a }).collect())
+        Ok(answer
+            .into_iter()
+            .map(|mut a| {
+                a.set_port(port);
+                a
+            })
+            .collect())
     }
 }
 
@@ -112,7 +118,17 @@ async fn inside_addresses_are_refused_however_they_are_written() {
     let s = server("127.0.0.1", ok("secret")).await;
     let port = s.at.port();
     // The host is granted by name, the network is not.
-    for host in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "169.254.169.254", "10.0.0.1", "0.0.0.0", "[fd00:ec2::254]"] {
+    for host in [
+        "127.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "169.254.169.254",
+        "10.0.0.1",
+        "0.0.0.0",
+        "[fd00:ec2::254]",
+    ] {
         let name = host.trim_matches(['[', ']']);
         let g = plain(json!({"hosts": [name], "ports": [port.to_string()]}));
         let e = get(&g, &format!("http://{host}:{port}/")).await.unwrap_err();
@@ -204,11 +220,12 @@ async fn answers_and_requests_have_a_largest_size() {
     assert!(send(&g, &uri, Bytes::from(vec![b'x'; 1_001])).await.is_err());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_server_that_says_nothing_is_not_waited_for() {
     for answer in ["", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"] {
         let s = server("127.0.0.1", answer.as_bytes().to_vec()).await;
-        let e = get(&plain(local(s.at.port())), &format!("http://127.0.0.1:{}/", s.at.port())).await.unwrap_err();
+        let g = Gate { patience: Duration::from_millis(300), ..plain(local(s.at.port())) };
+        let e = get(&g, &format!("http://127.0.0.1:{}/", s.at.port())).await.unwrap_err();
         assert!(matches!(e.error, Error::ConnectionReadTimeout), "{answer:?}: {:?}", e.error);
     }
 }
