@@ -1,7 +1,7 @@
 //! RFC 9457 problem details: every error that leaves the API has this shape.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use plenum_access::AccessError;
@@ -166,10 +166,9 @@ impl From<AccessError> for ApiError {
     }
 }
 
-impl From<JsonRejection> for ApiError {
-    fn from(e: JsonRejection) -> Self {
+impl From<BytesRejection> for ApiError {
+    fn from(e: BytesRejection) -> Self {
         let code = match e.status() {
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => "request.media_type",
             StatusCode::PAYLOAD_TOO_LARGE => "request.too_large",
             _ => "request.body",
         };

@@ -92,15 +92,52 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
-/// A JSON body whose errors are problem details.
+/// A JSON body whose errors are problem details that point to the wrong field.
 #[derive(Debug, Clone)]
 pub struct JsonBody<T>(pub T);
+
+/// Decodes JSON; what is wrong is named by its JSON pointer.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let title = "The request's body is not valid";
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+        if !e.inner().is_data() {
+            let detail = format!("the body is not JSON: {}", e.inner());
+            return ApiError::new(StatusCode::BAD_REQUEST, "request.body", title, detail);
+        }
+        use serde_path_to_error::Segment;
+        let mut pointer = String::new();
+        for segment in e.path().iter() {
+            match segment {
+                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+                Segment::Map { key } | Segment::Enum { variant: key } => {
+                    pointer.push('/');
+                    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                }
+                Segment::Unknown => {}
+            }
+        }
+        // Line and column of a body that a program wrote help nobody; the pointer does.
+        let message = e.inner().to_string();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(m, _)| m);
+        let detail = if pointer.is_empty() { message.to_owned() } else { format!("{pointer}: {message}") };
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "request.body", title, detail).at(pointer)
+    })?;
+    json.end().map_err(|e| ApiError::new(StatusCode::BAD_REQUEST, "request.body", title, format!("the body is not JSON: {e}")))?;
+    Ok(value)
+}
 
 impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(req: Request, app: &App) -> Result<Self, Self::Rejection> {
-        Ok(JsonBody(axum::Json::<T>::from_request(req, app).await?.0))
+        let media = req.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if media != "application/json" && !(media.starts_with("application/") && media.ends_with("+json")) {
+            let detail = "say Content-Type: application/json; a body of another type is not read";
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media_type", "The request's body is not valid", detail));
+        }
+        Ok(JsonBody(decode(&axum::body::Bytes::from_request(req, app).await?)?))
     }
 }
 

@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 use super::nodes::word;
 use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::extract::{Caller, JsonBody, Path, Query};
+use crate::extract::{Caller, JsonBody, Path, Query, decode};
 use crate::list::{Page, rfc3339};
 
 /// The routes of this file.
@@ -298,10 +298,7 @@ pub struct RunJson {
 
 /// The domain's type from the API's: they have the same words, and the domain's checks come with it.
 fn convert<T: serde::de::DeserializeOwned>(body: &impl Serialize) -> ApiResult<T> {
-    let refused = |e: serde_json::Error| {
-        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "request.body", "The request's body is not valid", e.to_string())
-    };
-    serde_json::to_value(body).and_then(serde_json::from_value).map_err(refused)
+    decode(&serde_json::to_vec(body).map_err(ApiError::internal)?)
 }
 
 /// Runs a script.
