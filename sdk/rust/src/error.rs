@@ -77,6 +77,27 @@ impl Error {
         Error { problems, ..Error::new(422, "request.invalid", message) }
     }
 
+    /// The same error, said of a place in the request: for what the platform refused because of a field that somebody typed, such as a
+    /// filter. A fault of the platform or of the plugin (500 and above) stays as it is.
+    ///
+    /// ```
+    /// use plenum_sdk::Error;
+    /// let refused = Error::bad_request("filter.syntax", "the filter is not CEL").at("/filter");
+    /// assert_eq!(refused.problem()["errors"][0]["pointer"], "/filter");
+    /// ```
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Error {
+        if self.status < 500 {
+            self.problems = vec![Problem { pointer: pointer.into(), message: self.message.clone() }];
+        }
+        self
+    }
+
+    /// Whether it is the caller's: what they asked for was wrong, not allowed or not there (status 400 to 499).
+    pub fn is_refusal(&self) -> bool {
+        (400..500).contains(&self.status)
+    }
+
     /// As problem JSON.
     pub fn problem(&self) -> serde_json::Value {
         let title = match self.status {

@@ -167,6 +167,20 @@ impl Request {
         self
     }
 
+    /// Seconds that a target may wait for its agent to come online.
+    #[must_use]
+    pub fn wait_s(mut self, seconds: u32) -> Request {
+        self.wait_s = Some(seconds);
+        self
+    }
+
+    /// Bytes of output kept for each target.
+    #[must_use]
+    pub fn output_limit(mut self, bytes: u64) -> Request {
+        self.output_limit = Some(bytes);
+        self
+    }
+
     /// Sets a variable of the environment.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Request {
@@ -190,7 +204,7 @@ impl Request {
 }
 
 /// One run of a script on many nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Execution {
     /// Its id.
     pub id: String,
@@ -215,7 +229,7 @@ pub struct Execution {
 }
 
 /// What became of one node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct TargetResult {
     /// The node.
     pub node_id: String,
@@ -285,10 +299,12 @@ pub fn output_text(id: &str, node_id: &str, stream: Stream, most: usize) -> Resu
     while out.len() < most {
         let ask = u32::try_from((most - out.len()).min(1 << 20)).unwrap_or(1 << 20);
         let part = output(id, node_id, stream, out.len() as u64, ask)?;
-        if part.is_empty() {
+        // The platform answers as much as it has: less than was asked for is the end, and one question less for each target.
+        let end = part.len() < ask as usize;
+        out.extend(part);
+        if end {
             break;
         }
-        out.extend(part);
     }
     Ok(String::from_utf8_lossy(&out).into_owned())
 }

@@ -130,6 +130,18 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         Batch::new().delete(self, id).apply().map(|_| ())
     }
 
+    /// Deletes records by id, 500 at once; those that are not there are fine.
+    pub fn delete_many<S: AsRef<str>>(&self, ids: impl IntoIterator<Item = S>) -> Result<()> {
+        let mut batch = Batch::new();
+        for id in ids {
+            if batch.len() == Batch::MOST {
+                std::mem::take(&mut batch).apply()?;
+            }
+            batch = batch.delete(self, id.as_ref());
+        }
+        batch.apply().map(|_| ())
+    }
+
     /// Which records, in which order.
     pub fn query(&self) -> Query<T> {
         let raw = RawQuery { collection: self.name.to_owned(), filter: String::new(), sort: String::new(), cursor: None, limit: 200 };
@@ -211,9 +223,27 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Writes that one batch may hold.
+    pub const MOST: usize = 500;
+
+    /// How many writes it holds.
+    pub fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
     /// Empty.
     pub fn new() -> Batch {
         Batch::default()
+    }
+
+    /// Adds a record that is written whether it is there or not.
+    pub fn put<T: Serialize>(self, to: &Collection<T>, id: &str, data: &T) -> Result<Batch> {
+        self.write(to, id, data, Expected::Any)
     }
 
     /// Adds a write.
@@ -231,6 +261,9 @@ impl Batch {
 
     /// Writes. Answers the new versions in order, 0 for a deletion.
     pub fn apply(self) -> Result<Vec<u64>> {
+        if self.writes.is_empty() {
+            return Ok(Vec::new());
+        }
         backend::store_apply(&self.writes)
     }
 }

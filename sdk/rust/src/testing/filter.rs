@@ -1,7 +1,7 @@
 //! CEL over JSON, as the fake platform filters: the host's parser, evaluated in memory. A field that is absent is null, and what cannot
 //! be compared does not match.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cel::{Context, Env, Program, Value as Cel};
@@ -26,6 +26,17 @@ impl Filter {
         Ok(Filter { env, program: Some(program), fields })
     }
 
+    /// Refuses a field that nobody has.
+    pub(super) fn check(&self, known: &BTreeSet<String>) -> Result<()> {
+        match self.fields.iter().find(|f| !known.contains(*f) && !matches!(f.as_str(), "id" | "version" | "created_at" | "updated_at")) {
+            Some(f) => {
+                let hint = nearest(f, known.iter().map(String::as_str)).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                Err(Error::bad_request("filter.unknown_field", format!("there is no field `{f}`{hint}")))
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn matches(&self, record: &Map<String, Value>) -> bool {
         let Some(program) = &self.program else { return true };
         let mut context = Context::with_env(self.env.clone());
@@ -45,6 +56,28 @@ fn value(json: &Value) -> Cel {
         Value::Array(a) => Cel::List(Arc::new(a.iter().map(value).collect())),
         Value::Object(o) => Cel::Map(o.iter().map(|(k, v)| (k.clone(), value(v))).collect::<HashMap<_, _>>().into()),
     }
+}
+
+/// The known name that is likest, if any is like enough to be a slip of the finger.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known.map(|k| (distance(name, k), k)).min().filter(|(d, k)| *d * 3 <= k.len().max(name.len())).map(|(_, k)| k)
+}
+
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut left = i + 1;
+        let mut diagonal = i;
+        for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let here = (diagonal + usize::from(x != *y)).min(left + 1).min(*cell + 1);
+            (diagonal, *cell, left) = (*cell, here, here);
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 /// By one field, a leading `-` downwards; records without it come first.

@@ -11,13 +11,20 @@
 //! fake.instance("host", serde_json::json!({ "hostname": "web1", "os_id": "debian" }));
 //! assert_eq!(Router::new().get("/count", count).handle(Request::get("/count")).body, b"1");
 //! ```
+//!
+//! With [`Fake::with_manifest`] it holds the plugin to its `plugin.toml`, as the host does: permissions, collections, unique keys, defaults
+//! of settings. Use it wherever a plugin has one.
 
 pub(crate) mod backend;
 mod filter;
+mod manifest;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::rc::Rc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -96,6 +103,8 @@ impl Job {
     }
 }
 
+type OnJob = Arc<dyn Fn(&Request) -> Job + Send + Sync>;
+
 struct Executed {
     execution: Execution,
     key: Option<String>,
@@ -109,10 +118,13 @@ struct State {
     key: Option<String>,
     settings: Value,
     denied: BTreeSet<String>,
+    manifest: Option<manifest::Manifest>,
+    models: BTreeMap<String, BTreeSet<String>>,
     instances: Vec<Instance>,
     related: Vec<((String, String), Related)>,
     collections: BTreeMap<String, BTreeMap<String, Document>>,
     jobs: VecDeque<Job>,
+    on_job: Option<OnJob>,
     requests: Vec<Request>,
     executions: Vec<Executed>,
     runs: Vec<(Option<String>, Run)>,
@@ -132,10 +144,13 @@ impl Default for State {
             key: None,
             settings: serde_json::json!({}),
             denied: BTreeSet::new(),
+            manifest: None,
+            models: BTreeMap::new(),
             instances: Vec::new(),
             related: Vec::new(),
             collections: BTreeMap::new(),
             jobs: VecDeque::new(),
+            on_job: None,
             requests: Vec::new(),
             executions: Vec::new(),
             runs: Vec::new(),
@@ -155,20 +170,44 @@ impl State {
 }
 
 thread_local! {
-    static STATE: RefCell<Rc<RefCell<State>>> = RefCell::default();
+    static STATE: RefCell<Arc<Mutex<State>>> = RefCell::default();
 }
 
 fn with<T>(f: impl FnOnce(&mut State) -> T) -> T {
     let state = STATE.with(|s| s.borrow().clone());
-    let mut state = state.borrow_mut();
+    // A test that failed half-way leaves what it had done; the next look at it is that test's own output.
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     f(&mut state)
 }
 
 /// The platform in memory, for the thread that made it and until it is dropped. Each test has its own thread, so tests do not meet.
 ///
 /// At first: alice, an operator, calls; the time is 2026-01-01T00:00:00Z; all permissions are granted; nothing is stored.
-#[derive(Debug)]
 pub struct Fake(());
+
+/// The platform of a [`Fake`], to be used by other threads too: see [`Fake::share`].
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<State>>);
+
+impl Shared {
+    /// Makes it this thread's platform until the answer is dropped.
+    pub fn enter(&self) -> Fake {
+        STATE.with(|s| *s.borrow_mut() = self.0.clone());
+        Fake(())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl fmt::Debug for Fake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fake")
+    }
+}
 
 impl Default for Fake {
     fn default() -> Fake {
@@ -178,15 +217,45 @@ impl Default for Fake {
 
 impl Drop for Fake {
     fn drop(&mut self) {
-        STATE.with(|s| *s.borrow_mut() = Rc::default());
+        STATE.with(|s| *s.borrow_mut() = Arc::default());
     }
 }
 
 impl Fake {
     /// Empty.
     pub fn new() -> Fake {
-        STATE.with(|s| *s.borrow_mut() = Rc::default());
+        STATE.with(|s| *s.borrow_mut() = Arc::default());
         Fake(())
+    }
+
+    /// Empty, and as strict as the host about what `plugin.toml` says: pass its text, `include_str!("../plugin.toml")`. Only permissions that it
+    /// asks for are granted, only collections that it declares are there, with their kinds of fields and unique keys, and settings have its
+    /// defaults.
+    ///
+    /// # Panics
+    /// If the text is not a manifest: the test could not mean anything.
+    #[allow(clippy::panic)]
+    pub fn with_manifest(plugin_toml: &str) -> Fake {
+        let fake = Fake::new();
+        match manifest::Manifest::read(plugin_toml) {
+            Ok(m) => with(|s| {
+                s.settings = m.defaults();
+                s.manifest = Some(m);
+            }),
+            Err(e) => panic!("plugin.toml: {e}"),
+        }
+        fake
+    }
+
+    /// For other threads, as those of a small web server that shows the plugin's page while it is worked on.
+    pub fn share(&self) -> Shared {
+        Shared(STATE.with(|s| s.borrow().clone()))
+    }
+
+    /// Names the attributes of a model: a filter with any other is then refused, as the host does. A model that was not named has whatever
+    /// its records have.
+    pub fn model(&self, name: &str, attributes: &[&str]) {
+        with(|s| s.models.insert(name.to_owned(), attributes.iter().map(|a| (*a).to_owned()).collect()));
     }
 
     /// Who calls; none for a schedule or an event that nobody started.
@@ -202,6 +271,16 @@ impl Fake {
     /// The plugin's settings.
     pub fn settings(&self, settings: Value) {
         with(|s| s.settings = settings);
+    }
+
+    /// Changes some of the plugin's settings, and leaves the others.
+    pub fn setting(&self, name: &str, value: impl Into<Value>) {
+        let value = value.into();
+        with(|s| {
+            if let Some(settings) = s.settings.as_object_mut() {
+                settings.insert(name.to_owned(), value);
+            }
+        });
     }
 
     /// Sets the clock.
@@ -237,9 +316,24 @@ impl Fake {
         });
     }
 
-    /// Says what the next job will have done; several are taken in order. A job that was not said fails to start.
+    /// Says what the next job will have done; several are taken in order. A job that was not said goes to [`Fake::on_job`], and fails to
+    /// start without that.
     pub fn job(&self, job: Job) {
         with(|s| s.jobs.push_back(job));
+    }
+
+    /// Says what jobs do by what is asked: a test can run the script, or answer for each node of the request.
+    ///
+    /// ```
+    /// # use plenum_sdk::{jobs::{self, Script, Targets}, testing::{Fake, Job}};
+    /// let fake = Fake::new();
+    /// fake.on_job(|request| request.targets.nodes.iter().fold(Job::new(), |job, n| job.target(&n.node_id, &n.node_id, 0, "fine")));
+    /// let done = jobs::run(&jobs::Request::new("Check", Script::sh("true"), Targets::nodes(["n1", "n2"])))?;
+    /// assert_eq!(done.succeeded, 2);
+    /// # Ok::<(), plenum_sdk::Error>(())
+    /// ```
+    pub fn on_job(&self, f: impl Fn(&Request) -> Job + Send + Sync + 'static) {
+        with(|s| s.on_job = Some(Arc::new(f)));
     }
 
     /// What was asked to be run, in order.
@@ -271,7 +365,7 @@ impl Fake {
         with(|s| s.schedules.values().cloned().collect())
     }
 
-    /// Says what the next times of any cron expression are: the fake computes none.
+    /// Says what the next times of any cron expression are: the fake computes none, it only refuses what cannot be one.
     pub fn next_times(&self, times: &[&str]) {
         with(|s| s.next_times = times.iter().map(|t| (*t).to_owned()).collect());
     }
