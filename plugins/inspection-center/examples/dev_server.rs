@@ -1,14 +1,18 @@
 //! Serves the page with the plugin's own routes over a platform in memory, so that the page can be worked on without a host:
 //! `cargo run --example dev_server [PORT] [LINUX TARGETS]`. It listens on 127.0.0.1 only; its "nodes" are this machine.
 
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use inspection_center::http;
-use inspection_center::local::{Behaviour, Local};
+use inspection_center::routes;
+use plenum_sdk::testing::Shared;
+use plenum_sdk::{Request, Timestamp};
 use serde_json::json;
+use support::{Behaviour, Fleet, pump};
 
 const BRIDGE: &str = include_str!("mock-bridge.js");
 
@@ -16,24 +20,36 @@ fn main() -> std::io::Result<()> {
     let mut args = std::env::args().skip(1);
     let port: u16 = args.next().and_then(|text| text.parse().ok()).unwrap_or(0);
     let targets: u32 = args.next().and_then(|text| text.parse().ok()).unwrap_or(3);
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| i64::try_from(time.as_millis()).unwrap_or(0));
-    let local = Arc::new(Local::with_clock(Box::new(now)));
+    let fleet = Fleet::new(0);
     for at in 1..=targets {
-        let (id, name) = (format!("h{at}"), format!("web-{at:02}"));
-        local.add("host", &id, &name, json!({ "node_id": format!("n{at}"), "hostname": name, "os_id": "debian", "status": "online", "env": "production", "memory_bytes": 25_000_000_000_i64, "addresses": [format!("10.0.0.{at}")] }));
+        let (name, node) = (format!("web-{at:02}"), format!("n{at}"));
+        let bytes = 25_000_000_000_i64;
+        fleet.machine(&name, json!({ "node_id": node, "os_id": "debian", "status": "online", "env": "production", "memory_bytes": bytes, "addresses": [format!("10.0.0.{at}")] }));
+        // The first three really ask this machine; a fleet of thousands would ask it for hours.
+        if at > 3 {
+            fleet.node(&node, Behaviour::Ends("lost", "it is only here to be many"));
+        }
     }
-    local.add("host", "hx", "db-old", json!({ "node_id": "nx", "hostname": "db-old", "os_id": "centos", "status": "offline", "env": "test", "memory_bytes": 8_000_000_000_i64, "addresses": ["10.0.1.9"] }));
-    local.add("host", "hy", "edge-07", json!({ "node_id": "ny", "hostname": "edge-07", "os_id": "debian", "status": "online", "env": "test", "memory_bytes": 8_000_000_000_i64, "addresses": ["10.0.1.7"] }));
-    local.add("redis", "r1", "redis on web-01", json!({ "node_id": "n1", "port": 6379, "version": "7.0", "status": "running" }));
-    if let Ok(mut nodes) = local.nodes.lock() {
-        nodes.insert("ny".into(), Behaviour::Ends("timed_out", "after 300 s"));
-    }
+    let small = 8_000_000_000_i64;
+    fleet.machine(
+        "db-old",
+        json!({ "node_id": "nx", "os_id": "centos", "status": "offline", "env": "test", "memory_bytes": small, "addresses": ["10.0.1.9"] }),
+    );
+    fleet.machine(
+        "edge-07-with-a-name-that-is-longer-than-any-column.of-the.customer-network.example",
+        json!({ "node_id": "ny", "os_id": "debian", "status": "online", "env": "test", "memory_bytes": small, "addresses": ["10.0.1.7"] }),
+    );
+    fleet.node("ny", Behaviour::Ends("timed_out", "after 300 s"));
+    fleet
+        .fake
+        .instance("redis", json!({ "name": "redis on web-01", "node_id": "n1", "port": 6379, "version": "7.0", "status": "running" }));
+    let shared = fleet.fake.share();
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     println!("http://{}/", listener.local_addr()?);
     for stream in listener.incoming() {
-        let (stream, local) = (stream?, Arc::clone(&local));
+        let (stream, shared) = (stream?, shared.clone());
         std::thread::spawn(move || {
-            if let Err(error) = answer(stream, &local) {
+            if let Err(error) = answer(stream, &shared) {
                 eprintln!("{error}");
             }
         });
@@ -41,7 +57,7 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-fn answer(stream: TcpStream, local: &Arc<Local>) -> std::io::Result<()> {
+fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -62,30 +78,23 @@ fn answer(stream: TcpStream, local: &Arc<Local>) -> std::io::Result<()> {
     reader.read_exact(&mut body)?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let (status, kind, content) = if let Some(path) = path.strip_prefix("/api/") {
-        let request = http::Request {
-            method: method.clone(),
-            path: format!("/{path}"),
-            query: query
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .map(|(name, value)| (http::decode(name, true), http::decode(value, true)))
-                .collect(),
-            body,
-            user: "admin".into(),
-            locale: "en".into(),
-            role: "administrator".into(),
-        };
-        let response = http::handle(local.as_ref(), &request);
+        let fake = shared.enter();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(0));
+        fake.at(Timestamp(now));
+        let request = Request::new(&method, &format!("/{}{}{query}", path, if query.is_empty() { "" } else { "?" }));
+        let response = routes::router().handle(request.with_body(body).as_user("admin", "administrator"));
         if path.ends_with("/run") && response.status == 202 {
-            let run = serde_json::from_slice::<serde_json::Value>(&response.body)
-                .ok()
-                .and_then(|value| Some(value.get("run")?.as_str()?.to_owned()));
-            let local = Arc::clone(local);
-            std::thread::spawn(move || run.map(|run| local.pump(&run, false)));
+            let run = response.decode::<serde_json::Value>().ok().and_then(|value| Some(value.get("run")?.as_str()?.to_owned()));
+            let shared = shared.clone();
+            std::thread::spawn(move || {
+                let fake = shared.enter();
+                run.map(|run| pump(&fake, &run, false))
+            });
         }
-        (response.status, response.content_type, response.body)
+        (response.status, response.get_header("content-type").unwrap_or("text/plain").to_owned(), response.body)
     } else {
-        file(path)
+        let (status, kind, content) = file(path);
+        (status, kind.to_owned(), content)
     };
     let mut stream = stream;
     write!(

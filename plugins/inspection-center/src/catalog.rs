@@ -1,12 +1,13 @@
 //! Templates: the ones in the package, read-only, and the ones that people made.
 
+use plenum_sdk::{Error, Problem, Result, Timestamp, clock};
 use serde::Serialize;
 
 use crate::check::template::{Template, Text};
-use crate::check::validate::{self, Problem};
-use crate::error::Failure;
-use crate::model::{StoredTemplate, collection};
-use crate::ports::{Platform, Query};
+use crate::check::validate;
+use crate::missing;
+use crate::model::{StoredTemplate, TEMPLATES};
+use plenum_sdk::store::Expected;
 
 const BUILTIN: [(&str, &str); 4] = [
     ("linux-baseline", include_str!("../templates/linux-baseline.yaml")),
@@ -27,9 +28,9 @@ pub struct Entry {
     /// Who changed it last.
     pub updated_by: Option<String>,
     /// When.
-    pub updated_at: Option<i64>,
+    pub updated_at: Option<Timestamp>,
     /// For the next change; 0 for built-in ones.
-    pub version: i64,
+    pub version: u64,
 }
 
 /// A line of a list.
@@ -48,7 +49,7 @@ pub struct Line {
     /// In the package.
     pub builtin: bool,
     /// When it was changed last.
-    pub updated_at: Option<i64>,
+    pub updated_at: Option<Timestamp>,
 }
 
 fn builtin(id: &str) -> Option<&'static str> {
@@ -56,26 +57,18 @@ fn builtin(id: &str) -> Option<&'static str> {
 }
 
 /// Every template, built-in ones first.
-pub fn list(platform: &impl Platform) -> Result<Vec<Line>, Failure> {
+pub fn list() -> Result<Vec<Line>> {
     let mut out = Vec::new();
     for (id, source) in BUILTIN {
         out.push(line(&read(id, source)?, true, None));
     }
-    let mut cursor = None;
-    loop {
-        let page = platform.query(collection::TEMPLATES, &Query { order: "updated_at".into(), cursor, limit: 100, ..Query::default() })?;
-        for doc in page.items {
-            let stored: StoredTemplate = serde_json::from_value(doc.data)?;
-            out.push(line(&read(&doc.id, &stored.source)?, false, Some(stored.updated_at)));
-        }
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return Ok(out);
-        }
+    for doc in TEMPLATES.query().sort("updated_at").all()? {
+        out.push(line(&read(&doc.id, &doc.data.source)?, false, Some(doc.data.updated_at)));
     }
+    Ok(out)
 }
 
-fn line(template: &Template, builtin: bool, updated_at: Option<i64>) -> Line {
+fn line(template: &Template, builtin: bool, updated_at: Option<Timestamp>) -> Line {
     Line {
         id: template.id.clone(),
         title: template.title.clone(),
@@ -88,7 +81,7 @@ fn line(template: &Template, builtin: bool, updated_at: Option<i64>) -> Line {
 }
 
 /// One template.
-pub fn get(platform: &impl Platform, id: &str) -> Result<Entry, Failure> {
+pub fn get(id: &str) -> Result<Entry> {
     if let Some(source) = builtin(id) {
         return Ok(Entry {
             template: read(id, source)?,
@@ -99,8 +92,8 @@ pub fn get(platform: &impl Platform, id: &str) -> Result<Entry, Failure> {
             version: 0,
         });
     }
-    let doc = platform.get(collection::TEMPLATES, id)?.ok_or_else(|| Failure::missing("template", id))?;
-    let stored: StoredTemplate = serde_json::from_value(doc.data)?;
+    let doc = TEMPLATES.get(id)?.ok_or_else(|| missing("template", id))?;
+    let stored = doc.data;
     Ok(Entry {
         template: read(id, &stored.source)?,
         source: stored.source,
@@ -111,8 +104,8 @@ pub fn get(platform: &impl Platform, id: &str) -> Result<Entry, Failure> {
     })
 }
 
-fn read(id: &str, source: &str) -> Result<Template, Failure> {
-    validate::read(source).map_err(|problems| Failure::invalid(format!("the template {id:?} cannot be read"), problems))
+fn read(id: &str, source: &str) -> Result<Template> {
+    validate::read(source).map_err(|problems| Error::invalid_fields(format!("the template {id:?} cannot be read"), problems))
 }
 
 /// What an editor sends: text, or the form's fields.
@@ -137,43 +130,36 @@ pub fn understand(content: Content) -> Result<(Template, String), Vec<Problem>> 
 }
 
 /// Stores a new template.
-pub fn create(platform: &impl Platform, who: &str, content: Content) -> Result<Entry, Failure> {
-    let (template, source) = understand(content).map_err(|problems| Failure::invalid("the template is not valid", problems))?;
-    if builtin(&template.id).is_some() || platform.get(collection::TEMPLATES, &template.id)?.is_some() {
-        return Err(Failure::field("/id", format!("there is a template {:?} already: choose another id", template.id)));
+pub fn create(who: &str, content: Content) -> Result<Entry> {
+    let (template, source) = understand(content).map_err(|problems| Error::invalid_fields("the template is not valid", problems))?;
+    if builtin(&template.id).is_some() || TEMPLATES.get(&template.id)?.is_some() {
+        return Err(Error::invalid("/id", format!("there is a template {:?} already: choose another id", template.id)));
     }
-    save(platform, who, template, source, Some(0))
+    save(who, template, source, Expected::Absent)
 }
 
 /// Changes a template.
-pub fn update(platform: &impl Platform, who: &str, id: &str, content: Content, version: Option<i64>) -> Result<Entry, Failure> {
-    let old = get(platform, id)?;
+pub fn update(who: &str, id: &str, content: Content, version: Option<u64>) -> Result<Entry> {
+    let old = get(id)?;
     if old.builtin {
         return Err(read_only(id));
     }
-    let (template, source) = understand(content).map_err(|problems| Failure::invalid("the template is not valid", problems))?;
+    let (template, source) = understand(content).map_err(|problems| Error::invalid_fields("the template is not valid", problems))?;
     if template.id != id {
-        return Err(Failure::field("/id", format!("a template's id stays what it is ({id:?}): copy it to have another")));
+        return Err(Error::invalid("/id", format!("a template's id stays what it is ({id:?}): copy it to have another")));
     }
-    save(platform, who, template, source, version.or(Some(old.version)))
+    save(who, template, source, Expected::Version(version.unwrap_or(old.version)))
 }
 
-fn save(platform: &impl Platform, who: &str, template: Template, source: String, expected: Option<i64>) -> Result<Entry, Failure> {
-    let stored = StoredTemplate { source: source.clone(), updated_by: who.to_owned(), updated_at: platform.now_ms() };
-    let doc = platform.put(collection::TEMPLATES, &template.id, serde_json::to_value(&stored)?, expected)?;
-    Ok(Entry {
-        template,
-        source,
-        builtin: false,
-        updated_by: Some(stored.updated_by),
-        updated_at: Some(stored.updated_at),
-        version: doc.version,
-    })
+fn save(who: &str, template: Template, source: String, expected: Expected) -> Result<Entry> {
+    let stored = StoredTemplate { source: source.clone(), updated_by: who.to_owned(), updated_at: clock::now() };
+    let version = TEMPLATES.write(&template.id, &stored, expected)?;
+    Ok(Entry { template, source, builtin: false, updated_by: Some(stored.updated_by), updated_at: Some(stored.updated_at), version })
 }
 
 /// Copies a template under another id, its comments and order kept.
-pub fn copy(platform: &impl Platform, who: &str, id: &str, new_id: &str, title: Option<String>) -> Result<Entry, Failure> {
-    let old = get(platform, id)?;
+pub fn copy(who: &str, id: &str, new_id: &str, title: Option<String>) -> Result<Entry> {
+    let old = get(id)?;
     let mut done = false;
     let mut source: String = old
         .source
@@ -194,29 +180,29 @@ pub fn copy(platform: &impl Platform, who: &str, id: &str, new_id: &str, title: 
             .map(|line| if line.starts_with("title:") { format!("title: {quoted}\n") } else { format!("{line}\n") })
             .collect();
     }
-    create(platform, who, Content::Source(source))
+    create(who, Content::Source(source))
 }
 
 /// Deletes a template that no inspection uses.
-pub fn delete(platform: &impl Platform, id: &str, users: &[String]) -> Result<(), Failure> {
+pub fn delete(id: &str, users: &[String]) -> Result<()> {
     if builtin(id).is_some() {
         return Err(read_only(id));
     }
-    if platform.get(collection::TEMPLATES, id)?.is_none() {
-        return Err(Failure::missing("template", id));
+    if TEMPLATES.get(id)?.is_none() {
+        return Err(missing("template", id));
     }
     if !users.is_empty() {
-        return Err(Failure::new(
+        return Err(Error::new(
             409,
             "inspection.template_in_use",
             format!("the template {id:?} is used by {}: change those inspections first", users.join(", ")),
         ));
     }
-    platform.delete(collection::TEMPLATES, id)
+    TEMPLATES.delete(id)
 }
 
-fn read_only(id: &str) -> Failure {
-    Failure::new(
+fn read_only(id: &str) -> Error {
+    Error::new(
         409,
         "inspection.template_read_only",
         format!("{id:?} comes with the package and cannot be changed: copy it and change the copy"),

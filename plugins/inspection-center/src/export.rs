@@ -1,12 +1,11 @@
 //! A report for people without Plenum: one HTML file that needs nothing else and prints well, and CSV.
 
+use plenum_sdk::{Result, Timestamp};
+
 use crate::check::grade::Status;
 use crate::check::template::{Check, Text};
-use crate::error::Failure;
-use crate::flow;
-use crate::model::{Plan, Target, TargetEvidence, TargetState, collection};
-use crate::ports::Platform;
-use crate::reports;
+use crate::model::{EVIDENCE, Plan, Target, TargetEvidence, TargetState};
+use crate::{flow, reports};
 
 /// Targets in one file; a browser has to open it.
 const MAX_TARGETS: usize = 2_000;
@@ -14,10 +13,10 @@ const MAX_TARGETS: usize = 2_000;
 const MAX_EVIDENCE_BYTES: usize = 6 * 1024 * 1024;
 
 /// A table of all findings and of what could not be inspected.
-pub fn csv(platform: &impl Platform, id: &str, locale: &str) -> Result<String, Failure> {
-    let report = reports::detail(platform, id)?;
-    let plans = reports::plans(platform, id)?;
-    let (targets, cut) = reports::every_target(platform, id, 20_000)?;
+pub fn csv(id: &str, locale: &str) -> Result<String> {
+    let report = reports::detail(id)?;
+    let plans = reports::plans(id)?;
+    let (targets, cut) = reports::every_target(id, 20_000)?;
     let zh = locale.starts_with("zh");
     // The mark lets spreadsheets read UTF-8.
     let mut out = String::from("\u{feff}");
@@ -77,10 +76,10 @@ pub fn csv_cell(text: &str) -> String {
 }
 
 /// One HTML file.
-pub fn html(platform: &impl Platform, id: &str, locale: &str) -> Result<String, Failure> {
-    let detail = reports::detail(platform, id)?;
-    let plans = reports::plans(platform, id)?;
-    let (mut targets, cut) = reports::every_target(platform, id, MAX_TARGETS)?;
+pub fn html(id: &str, locale: &str) -> Result<String> {
+    let detail = reports::detail(id)?;
+    let plans = reports::plans(id)?;
+    let (mut targets, cut) = reports::every_target(id, MAX_TARGETS)?;
     targets.truncate(MAX_TARGETS);
     let zh = locale.starts_with("zh");
     let w = |en: &'static str, zh_text: &'static str| if zh { zh_text } else { en };
@@ -141,7 +140,7 @@ pub fn html(platform: &impl Platform, id: &str, locale: &str) -> Result<String, 
     for target in &targets {
         let plan = plans.iter().find(|plan| plan.index == target.plan);
         let evidence = if evidence_bytes < MAX_EVIDENCE_BYTES && target.state == TargetState::Inspected {
-            let found = evidence_of(platform, id, target)?;
+            let found = EVIDENCE.get(&flow::part(id, target.index))?.map(|doc| doc.data);
             evidence_bytes += found.as_ref().map_or(0, |all| all.checks.iter().map(|check| check.stdout.len() + check.stderr.len()).sum());
             found
         } else {
@@ -164,11 +163,6 @@ pub fn html(platform: &impl Platform, id: &str, locale: &str) -> Result<String, 
     }
     out.push_str(&format!("<footer>{} · Plenum Inspection Center</footer>\n</main></body></html>\n", w("Made by", "生成")));
     Ok(out)
-}
-
-fn evidence_of(platform: &impl Platform, id: &str, target: &Target) -> Result<Option<TargetEvidence>, Failure> {
-    let doc = platform.get(collection::EVIDENCE, &flow::part(id, target.index))?;
-    Ok(doc.map(|doc| serde_json::from_value(doc.data)).transpose()?)
 }
 
 fn checks_table(out: &mut String, plans: &[Plan], totals: &crate::model::Totals, locale: &str, zh: bool) {
@@ -305,21 +299,9 @@ fn status_word(status: Status, zh: bool) -> &'static str {
     }
 }
 
-/// `2026-11-23 07:15:58` of milliseconds since 1970, in UTC.
-pub fn time(ms: i64) -> String {
-    let seconds = ms.div_euclid(1000);
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days to a civil date, after Howard Hinnant: years begin in March, eras have 400 of them.
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+/// `2026-11-23 07:15:58`, in UTC.
+fn time(at: Timestamp) -> String {
+    at.to_string().chars().take(19).map(|c| if c == 'T' { ' ' } else { c }).collect()
 }
 
 const STYLE: &str = include_str!("export.css");
@@ -336,13 +318,6 @@ mod tests {
         assert_eq!(csv_cell("-2"), "\"-2\"");
         assert_eq!(csv_cell("\t=1"), "\"'\t=1\"");
         assert_eq!(csv_cell("a \"b\", c\nd"), "\"a \"\"b\"\", c\nd\"");
-    }
-
-    #[test]
-    fn times_are_civil() {
-        assert_eq!(time(0), "1970-01-01 00:00:00");
-        assert_eq!(time(1_795_418_158_000), "2026-11-23 07:15:58");
-        assert_eq!(time(951_782_400_000), "2000-02-29 00:00:00");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The actions of the workflow `inspect`: plan → for each batch (batch → job → grade) → finish.
+//! The actions of the workflow `inspect`: plan → for each wave (ask → job → for each of its batches: grade) → finish.
 //!
 //! Each may be called again after a crash, with the same input, and must come to the same end. So everything it writes has an id that follows from
 //! its input (report, place), a batch or a report that is complete is left as it is, and what a report adds up to is summed from its
@@ -6,26 +6,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plenum_sdk::cmdb::{self, Instance};
+use plenum_sdk::jobs::{self, Script, Stream, TargetNode, TargetResult, Targets};
+use plenum_sdk::store::Batch as Writes;
+use plenum_sdk::{Error, Result, cel, random};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::check::driver::{DriverOptions, script};
 use crate::check::grade;
 use crate::check::score::Counts;
 use crate::check::template::{Template, Text};
 use crate::check::{adjust, diff, frame};
-use crate::error::Failure;
-use crate::inspections::{self, cel, label, text};
-use crate::model::{Asked, Batch, Plan, Report, ReportStatus, Target, TargetEvidence, TargetState, Totals, collection};
-use crate::ports::{Instance, NodeResult, Platform, Query};
-use crate::{catalog, reports};
+use crate::inspections::{self, label, text};
+use crate::model::{
+    Asked, BATCHES, Batch, EVIDENCE, PLANS, Plan, REPORTS, ReportStatus, TARGETS, Target, TargetEvidence, TargetState, Totals,
+};
+use crate::{catalog, missing, reports};
 
-/// Targets in one job: enough to keep agents busy, few enough that one call grades them within its limits.
+/// Targets that one job asks: all of a usual fleet at once, so that it takes as long as its slowest machine and not as the sum of many
+/// jobs. Beyond that the first wave is graded before the next one asks, and a request stays far below what a call may hold.
+pub const WAVE: usize = 1_000;
+/// Targets that one call grades, well within its limits of time and memory.
 pub const BATCH: usize = 100;
 /// More than this is a mistake in a filter, or needs several inspections.
 pub const MAX_TARGETS: usize = 20_000;
 /// Output kept of one target's script; the driver's own limits stay below it.
-const OUTPUT_LIMIT: u64 = 4 * 1024 * 1024;
+const OUTPUT_LIMIT: u32 = 4 * 1024 * 1024;
 
 /// What `plan` is given.
 #[derive(Debug, Deserialize)]
@@ -44,128 +51,140 @@ pub struct PlanInput {
 pub struct PlanOutput {
     /// The report.
     pub report: String,
-    /// The batches that have somebody to ask.
-    pub batches: Vec<u32>,
+    /// The waves, in order.
+    pub waves: Vec<Wave>,
     /// All targets.
     pub targets: usize,
 }
 
+/// Targets that one job asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wave {
+    /// Its place.
+    pub wave: u32,
+    /// The batches that it is graded in.
+    pub batches: Vec<u32>,
+}
+
 /// Finds the targets, freezes the templates, makes the batches.
-pub fn plan(platform: &impl Platform, input: &PlanInput) -> Result<PlanOutput, Failure> {
-    let inspection = inspections::get(platform, &input.inspection)?;
+pub fn plan(input: PlanInput) -> Result<PlanOutput> {
+    let inspection = inspections::get(&input.inspection)?;
     // A scheduled run has no report yet; its id follows from the run, so that a second try finds the first one's.
     let id = input.report.clone().unwrap_or_else(|| format!("r-{}", input.run));
-    let mut report = match platform.get(collection::REPORTS, &id)? {
-        Some(doc) => serde_json::from_value::<Report>(doc.data)?,
-        None => reports::new_report(platform, &inspection, "schedule", "")?,
+    let mut report = match REPORTS.get(&id)? {
+        Some(doc) => doc.data,
+        None => reports::new_report(&inspection, "schedule", ""),
     };
     report.run = Some(input.run.clone());
     if report.status.is_over() || report.batches.is_some() {
-        return planned(platform, &id);
+        return planned(&id);
     }
     let mut index = 0_u32;
     let mut batches: Vec<Batch> = Vec::new();
     let mut problems = Vec::new();
-    let mut records = Vec::new();
+    let mut plans = Vec::new();
+    let mut waves = 0;
     for (at, item) in inspection.inspection.items.iter().enumerate() {
         let at = u32::try_from(at).unwrap_or(u32::MAX);
-        let template = match catalog::get(platform, &item.template) {
+        let template = match catalog::get(&item.template) {
             Ok(entry) => adjust::apply(&entry.template, &item.overrides),
-            Err(failure) if failure.status < 500 => {
+            Err(failure) if failure.is_refusal() => {
                 problems
-                    .push(Text::new(format!("{}: {}", item.template, failure.detail), format!("{}：{}", item.template, failure.detail)));
+                    .push(Text::new(format!("{}: {}", item.template, failure.message), format!("{}：{}", item.template, failure.message)));
                 continue;
             }
             Err(failure) => return Err(failure),
         };
-        let instances = match targets(platform, &template, &item.filter) {
+        let instances = match targets(&template, &item.filter) {
             Ok(instances) => instances,
-            Err(failure) if failure.status < 500 => {
+            Err(failure) if failure.is_refusal() => {
                 problems.push(Text::new(
-                    format!("{}: {}", template.title.en, failure.detail),
-                    format!("{}：{}", template.title.get("zh"), failure.detail),
+                    format!("{}: {}", template.title.en, failure.message),
+                    format!("{}：{}", template.title.get("zh"), failure.message),
                 ));
                 continue;
             }
             Err(failure) => return Err(failure),
         };
-        let states = node_states(platform, &template.model, &instances)?;
+        let states = node_states(&template.model, &instances)?;
         let asked = instances.iter().map(|instance| {
             index += 1;
             asked(index - 1, &template.model, instance, &states)
         });
-        for targets in deal(asked.collect()) {
-            batches.push(Batch {
-                report: id.clone(),
-                index: u32::try_from(batches.len()).unwrap_or(u32::MAX),
-                plan: at,
-                targets,
-                execution: None,
-                graded: false,
-                totals: Totals::default(),
-            });
+        for wave in deal(asked.collect()) {
+            for targets in wave.chunks(BATCH) {
+                batches.push(Batch {
+                    report: id.clone(),
+                    index: place(batches.len()),
+                    plan: at,
+                    wave: waves,
+                    targets: targets.to_vec(),
+                    execution: None,
+                    graded: false,
+                    totals: Totals::default(),
+                });
+            }
+            waves += 1;
         }
-        let plan = Plan { report: id.clone(), index: at, template, nonce: platform.random_id(), filter: item.filter.clone() };
-        records.push((collection::PLANS, part(&id, at), serde_json::to_value(plan)?));
+        plans.push(Plan { report: id.clone(), index: at, template, nonce: random::id(), filter: item.filter.clone() });
     }
-    for batch in &batches {
-        records.push((collection::BATCHES, part(&id, batch.index), serde_json::to_value(batch)?));
+    for plan in &plans {
+        PLANS.put(&part(&id, plan.index), plan)?;
     }
-    for chunk in chunks(records, 50) {
-        platform.put_many(chunk)?;
+    for some in batches.chunks(10) {
+        some.iter().try_fold(Writes::new(), |writes, batch| writes.put(&BATCHES, &part(&id, batch.index), batch))?.apply()?;
     }
     report.status = ReportStatus::Running;
-    report.previous = reports::last_finished(platform, &input.inspection, &id)?;
+    report.previous = reports::last_finished(&input.inspection, &id)?;
     report.problems = problems;
-    report.batches = Some(u32::try_from(batches.len()).unwrap_or(u32::MAX));
+    report.batches = Some(place(batches.len()));
     report.totals.targets.total = index;
     // Somebody may have stopped it while the targets were looked up.
-    if platform
-        .get(collection::REPORTS, &id)?
-        .map(|doc| serde_json::from_value::<Report>(doc.data))
-        .transpose()?
-        .is_some_and(|now| now.status.is_over())
-    {
-        return planned(platform, &id);
+    if REPORTS.get(&id)?.is_some_and(|now| now.data.status.is_over()) {
+        return planned(&id);
     }
     // Last, so that a report that knows its batches has them all.
-    platform.put(collection::REPORTS, &id, serde_json::to_value(&report)?, None)?;
-    reports::remember(platform, &input.inspection, &id)?;
-    planned(platform, &id)
+    REPORTS.put(&id, &report)?;
+    reports::remember(&input.inspection, &id)?;
+    planned(&id)
 }
 
-fn planned(platform: &impl Platform, id: &str) -> Result<PlanOutput, Failure> {
-    let mut batches = Vec::new();
+fn planned(id: &str) -> Result<PlanOutput> {
+    let mut waves: Vec<Wave> = Vec::new();
     let mut targets = 0;
-    for batch in all_batches(platform, id)? {
+    for batch in all_batches(id)? {
         targets += batch.targets.len();
-        batches.push(batch.index);
+        match waves.last_mut().filter(|last| last.wave == batch.wave) {
+            Some(last) => last.batches.push(batch.index),
+            None => waves.push(Wave { wave: batch.wave, batches: vec![batch.index] }),
+        }
     }
-    Ok(PlanOutput { report: id.to_owned(), batches, targets })
+    Ok(PlanOutput { report: id.to_owned(), waves, targets })
 }
 
-fn targets(platform: &impl Platform, template: &Template, filter: &str) -> Result<Vec<Instance>, Failure> {
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn targets(template: &Template, filter: &str) -> Result<Vec<Instance>> {
+    let mut query = cmdb::query(&template.model).filter(filter).limit(1000);
     let mut out: Vec<Instance> = Vec::new();
-    let mut cursor = None;
     loop {
-        let page = platform.cmdb(&template.model, filter, cursor, 500)?;
+        let page = query.page()?;
         out.extend(page.items);
         if out.len() > MAX_TARGETS {
-            return Err(Failure::new(
-                422,
-                "inspection.too_many_targets",
-                format!("the filter matches more than {MAX_TARGETS} targets: make several inspections"),
-            ));
+            let message = format!("the filter matches more than {MAX_TARGETS} targets: make several inspections");
+            return Err(Error::new(422, "inspection.too_many_targets", message));
         }
-        cursor = page.next_cursor;
-        if cursor.is_none() {
+        if page.next_cursor.is_none() {
             return Ok(out);
         }
+        query = query.cursor(page.next_cursor);
     }
 }
 
 /// Whether the nodes behind instances are connected, as the CMDB's hosts know it.
-pub fn node_states(platform: &impl Platform, model: &str, instances: &[Instance]) -> Result<BTreeMap<String, String>, Failure> {
+pub fn node_states(model: &str, instances: &[Instance]) -> Result<BTreeMap<String, String>> {
     let mut out = BTreeMap::new();
     if model == "host" {
         for instance in instances {
@@ -176,8 +195,8 @@ pub fn node_states(platform: &impl Platform, model: &str, instances: &[Instance]
     let nodes: BTreeSet<String> = instances.iter().map(|instance| text(instance, "node_id")).filter(|node| !node.is_empty()).collect();
     let nodes: Vec<String> = nodes.into_iter().collect();
     for chunk in nodes.chunks(100) {
-        let list = chunk.iter().map(|node| cel(node)).collect::<Vec<_>>().join(", ");
-        for host in platform.cmdb("host", &format!("node_id in [{list}]"), None, 100)?.items {
+        let list = chunk.iter().map(cel).collect::<Vec<_>>().join(", ");
+        for host in cmdb::query("host").filter(format!("node_id in [{list}]")).limit(100).page()?.items {
             out.insert(text(&host, "node_id"), text(&host, "status"));
         }
     }
@@ -191,7 +210,7 @@ fn asked(index: u32, model: &str, instance: &Instance, states: &BTreeMap<String,
         Some(node) if states.get(node).is_some_and(|state| state == "offline") => Some(TargetState::Offline),
         Some(_) => None,
     };
-    let mut env = Map::new();
+    let mut env = BTreeMap::new();
     if model != "host" {
         for (name, attribute) in [
             ("PLENUM_PORT", "port"),
@@ -204,19 +223,19 @@ fn asked(index: u32, model: &str, instance: &Instance, states: &BTreeMap<String,
         ] {
             let value = text(instance, attribute);
             if !value.is_empty() {
-                env.insert(name.to_owned(), Value::String(value));
+                env.insert(name.to_owned(), value);
             }
         }
     }
     Asked { index, instance: instance.id.clone(), label: label(instance), node, env, not_asked }
 }
 
-/// Deals targets out to batches. A job knows its results by node, so two targets on one node (two servers on one machine) never share one.
+/// Deals targets out to waves. A job knows its results by node, so two targets on one node (two servers on one machine) never share one.
 fn deal(targets: Vec<Asked>) -> Vec<Vec<Asked>> {
     let mut out: Vec<(Vec<Asked>, BTreeSet<String>)> = Vec::new();
     for target in targets {
-        let fits = |(batch, nodes): &(Vec<Asked>, BTreeSet<String>)| {
-            batch.len() < BATCH && target.node.as_ref().is_none_or(|node| !nodes.contains(node))
+        let fits = |(wave, nodes): &(Vec<Asked>, BTreeSet<String>)| {
+            wave.len() < WAVE && target.node.as_ref().is_none_or(|node| !nodes.contains(node))
         };
         let at = match out.iter().position(fits) {
             Some(at) => at,
@@ -225,17 +244,59 @@ fn deal(targets: Vec<Asked>) -> Vec<Vec<Asked>> {
                 out.len() - 1
             }
         };
-        if let Some((batch, nodes)) = out.get_mut(at) {
+        if let Some((wave, nodes)) = out.get_mut(at) {
             nodes.extend(target.node.clone());
-            batch.push(target);
+            wave.push(target);
         }
     }
-    out.into_iter().map(|(batch, _)| batch).collect()
+    out.into_iter().map(|(wave, _)| wave).collect()
 }
 
-/// What `batch` and `grade` are given.
+/// What `ask` is given.
 #[derive(Debug, Deserialize)]
-pub struct BatchInput {
+pub struct AskInput {
+    /// The report.
+    pub report: String,
+    /// The wave's place.
+    pub wave: u32,
+}
+
+/// What `ask` answers: the request of a job.
+#[derive(Debug, Serialize)]
+pub struct AskOutput {
+    /// Whether there is anybody to ask.
+    pub run: bool,
+    /// It.
+    #[serde(flatten)]
+    pub request: jobs::Request,
+}
+
+/// The request of the job that asks a wave.
+pub fn ask(input: AskInput) -> Result<AskOutput> {
+    let filter = format!("report == {} && wave == {}", cel(&input.report), input.wave);
+    let batches = BATCHES.query().filter(filter).sort("index").all()?;
+    let plan = batches.first().ok_or_else(|| missing("wave", &part(&input.report, input.wave)))?.data.plan;
+    let plan = load_plan(&input.report, plan)?;
+    let report = reports::get(&input.report)?;
+    let asked = batches.iter().flat_map(|batch| &batch.data.targets).filter(|target| target.not_asked.is_none());
+    let nodes: Vec<TargetNode> =
+        asked.filter_map(|target| Some(TargetNode { node_id: target.node.clone()?, env: target.env.clone() })).collect();
+    let options = DriverOptions::new(&plan.nonce);
+    let request = jobs::Request::new(
+        format!("{} · {}", report.name, plan.template.title.en),
+        Script::bash(script(&plan.template, &options)),
+        Targets { nodes, ..Targets::default() },
+    )
+    .timeout_s(options.job_timeout_s(&plan.template))
+    // An agent that is away is reported, not waited for: an inspection is about now.
+    .wait_s(15)
+    .output_limit(u64::from(OUTPUT_LIMIT));
+    Ok(AskOutput { run: !request.targets.nodes.is_empty() && !plan.template.checks.is_empty(), request })
+}
+
+/// What `grade` is given.
+#[derive(Debug, Deserialize)]
+pub struct GradeInput {
     /// The report.
     pub report: String,
     /// The batch's place.
@@ -246,31 +307,6 @@ pub struct BatchInput {
     /// Why it could not.
     #[serde(default)]
     pub error: Option<Value>,
-}
-
-/// The request of the job that asks a batch. `run` is false when there is nobody to ask.
-pub fn batch(platform: &impl Platform, input: &BatchInput) -> Result<Value, Failure> {
-    let batch = load_batch(platform, &input.report, input.batch)?;
-    let plan = load_plan(platform, &input.report, batch.plan)?;
-    let report = reports::get(platform, &input.report)?;
-    let nodes: Vec<Value> = batch
-        .targets
-        .iter()
-        .filter(|target| target.not_asked.is_none())
-        .filter_map(|target| Some(json!({ "node_id": target.node.as_ref()?, "env": target.env })))
-        .collect();
-    let options = DriverOptions::new(&plan.nonce);
-    Ok(json!({
-        "run": !nodes.is_empty() && !plan.template.checks.is_empty(),
-        "name": format!("{} · {}", report.name, plan.template.title.en),
-        "script": { "language": "bash", "content": script(&plan.template, &options) },
-        "targets": { "nodes": nodes },
-        "timeout_s": options.job_timeout_s(&plan.template),
-        // An agent that is away is reported, not waited for: an inspection is about now.
-        "wait_s": 15,
-        "concurrency": BATCH,
-        "output_limit": OUTPUT_LIMIT,
-    }))
 }
 
 /// What `grade` answers.
@@ -287,46 +323,39 @@ pub struct GradeOutput {
 }
 
 /// Reads a batch's answers, judges them, compares them with the last time, stores them.
-pub fn grade(platform: &impl Platform, input: &BatchInput) -> Result<GradeOutput, Failure> {
-    let mut batch = load_batch(platform, &input.report, input.batch)?;
+pub fn grade(input: GradeInput) -> Result<GradeOutput> {
+    let mut batch = load_batch(&input.report, input.batch)?;
     if !batch.graded {
-        let plan = load_plan(platform, &input.report, batch.plan)?;
-        let report = reports::get(platform, &input.report)?;
+        let plan = load_plan(&input.report, batch.plan)?;
+        let report = reports::get(&input.report)?;
         let mut answers = BTreeMap::new();
         if let Some(execution) = &input.execution {
-            let mut cursor = None;
-            loop {
-                let page = platform.job_results(execution, cursor, 200)?;
-                answers.extend(page.items.into_iter().map(|result| (result.node_id.clone(), result)));
-                cursor = page.next_cursor;
-                if cursor.is_none() {
-                    break;
-                }
-            }
+            let nodes: BTreeSet<&str> = batch.targets.iter().filter_map(|target| target.node.as_deref()).collect();
+            let of_batch = jobs::all_results(execution)?.into_iter().filter(|result| nodes.contains(result.node_id.as_str()));
+            answers.extend(of_batch.map(|result| (result.node_id.clone(), result)));
         }
         let refused = input.error.as_ref().map(words);
         let mut totals = Totals::default();
         for chunk in batch.targets.chunks(25) {
-            let before = last_time(platform, report.previous.as_deref(), &plan.template, chunk)?;
-            let mut records = Vec::with_capacity(chunk.len() * 2);
+            let before = last_time(report.previous.as_deref(), &plan.template, chunk)?;
+            let mut records = Writes::new();
             for asked in chunk {
                 let answer = asked.node.as_ref().and_then(|node| answers.get(node));
-                let (mut target, evidence) = judge(platform, &plan, input, asked, answer, refused.as_deref())?;
+                let (mut target, evidence) = judge(&plan, &input, asked, answer, refused.as_deref())?;
                 // A target that could not be asked proves nothing about what was found on it.
                 if let (TargetState::Inspected, Some(before)) = (target.state, before.get(&target.key)) {
                     target.changes = diff::compare(before, &target.results);
                 }
                 totals.push(&target);
                 let id = part(&input.report, asked.index);
-                records.push((collection::EVIDENCE, id.clone(), serde_json::to_value(evidence)?));
-                records.push((collection::TARGETS, id, serde_json::to_value(target)?));
+                records = records.put(&EVIDENCE, &id, &evidence)?.put(&TARGETS, &id, &target)?;
             }
-            platform.put_many(records)?;
+            records.apply()?;
         }
         batch.totals = totals;
         batch.graded = true;
         batch.execution.clone_from(&input.execution);
-        platform.put(collection::BATCHES, &part(&input.report, batch.index), serde_json::to_value(&batch)?, None)?;
+        BATCHES.put(&part(&input.report, batch.index), &batch)?;
     }
     Ok(GradeOutput {
         batch: batch.index,
@@ -337,13 +366,12 @@ pub fn grade(platform: &impl Platform, input: &BatchInput) -> Result<GradeOutput
 }
 
 fn judge(
-    platform: &impl Platform,
     plan: &Plan,
-    input: &BatchInput,
+    input: &GradeInput,
     asked: &Asked,
-    answer: Option<&NodeResult>,
+    answer: Option<&TargetResult>,
     refused: Option<&str>,
-) -> Result<(Target, TargetEvidence), Failure> {
+) -> Result<(Target, TargetEvidence)> {
     let mut results = Vec::new();
     let mut evidence = Vec::new();
     let mut duration_ms = 0;
@@ -364,7 +392,7 @@ fn judge(
             match answer.status.as_str() {
                 "succeeded" | "failed" => {
                     let output = match &input.execution {
-                        Some(execution) => platform.job_output(execution, &answer.node_id, OUTPUT_LIMIT)?,
+                        Some(execution) => jobs::output_text(execution, &answer.node_id, Stream::Stdout, OUTPUT_LIMIT as usize)?,
                         None => String::new(),
                     };
                     match frame::read(&output, &plan.nonce) {
@@ -420,21 +448,14 @@ fn key(template: &Template, instance: &str) -> String {
 }
 
 /// What was found on the same targets in the report before.
-fn last_time(
-    platform: &impl Platform,
-    previous: Option<&str>,
-    template: &Template,
-    targets: &[Asked],
-) -> Result<BTreeMap<String, Vec<grade::CheckResult>>, Failure> {
+fn last_time(previous: Option<&str>, template: &Template, targets: &[Asked]) -> Result<BTreeMap<String, Vec<grade::CheckResult>>> {
     let mut out = BTreeMap::new();
     let Some(previous) = previous else { return Ok(out) };
     let keys = targets.iter().map(|target| cel(&key(template, &target.instance))).collect::<Vec<_>>().join(", ");
     let filter = format!("report == {} && key in [{keys}]", cel(previous));
-    let page = platform.query(collection::TARGETS, &Query { filter, limit: 100, ..Query::default() })?;
-    for doc in page.items {
-        let target: Target = serde_json::from_value(doc.data)?;
-        if target.state == TargetState::Inspected {
-            out.insert(target.key, target.results);
+    for doc in TARGETS.query().filter(filter).limit(100).page()?.items {
+        if doc.data.state == TargetState::Inspected {
+            out.insert(doc.data.key, doc.data.results);
         }
     }
     Ok(out)
@@ -448,11 +469,11 @@ pub struct FinishInput {
 }
 
 /// Adds the batches up and closes the report.
-pub fn finish(platform: &impl Platform, input: &FinishInput) -> Result<Value, Failure> {
-    let mut report = reports::get(platform, &input.report)?;
+pub fn finish(input: FinishInput) -> Result<Value> {
+    let mut report = reports::get(&input.report)?;
     if !report.status.is_over() {
-        reports::close(platform, &input.report, &mut report, ReportStatus::Finished)?;
-        reports::retain(platform, &report.inspection)?;
+        reports::close(&input.report, &mut report, ReportStatus::Finished)?;
+        reports::retain(&report.inspection)?;
     }
     Ok(json!({
         "report": input.report,
@@ -465,21 +486,9 @@ pub fn finish(platform: &impl Platform, input: &FinishInput) -> Result<Value, Fa
 }
 
 /// Every batch of a report.
-pub fn all_batches(platform: &impl Platform, report: &str) -> Result<Vec<Batch>, Failure> {
-    let mut out: Vec<Batch> = Vec::new();
-    let mut cursor = None;
-    loop {
-        let filter = format!("report == {}", cel(report));
-        let page = platform.query(collection::BATCHES, &Query { filter, order: "index".into(), cursor, limit: 50 })?;
-        for doc in page.items {
-            out.push(serde_json::from_value(doc.data)?);
-        }
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            out.sort_by_key(|batch| batch.index);
-            return Ok(out);
-        }
-    }
+pub fn all_batches(report: &str) -> Result<Vec<Batch>> {
+    let all = BATCHES.query().filter(format!("report == {}", cel(report))).sort("index").all()?;
+    Ok(all.into_iter().map(|doc| doc.data).collect())
 }
 
 /// The id of a part of a report.
@@ -487,17 +496,15 @@ pub fn part(report: &str, index: u32) -> String {
     format!("{report}.{index}")
 }
 
-fn load_batch(platform: &impl Platform, report: &str, index: u32) -> Result<Batch, Failure> {
+fn load_batch(report: &str, index: u32) -> Result<Batch> {
     let id = part(report, index);
-    let doc = platform.get(collection::BATCHES, &id)?.ok_or_else(|| Failure::missing("batch", &id))?;
-    Ok(serde_json::from_value(doc.data)?)
+    Ok(BATCHES.get(&id)?.ok_or_else(|| missing("batch", &id))?.data)
 }
 
 /// A report's template.
-pub fn load_plan(platform: &impl Platform, report: &str, index: u32) -> Result<Plan, Failure> {
+pub fn load_plan(report: &str, index: u32) -> Result<Plan> {
     let id = part(report, index);
-    let doc = platform.get(collection::PLANS, &id)?.ok_or_else(|| Failure::missing("plan", &id))?;
-    Ok(serde_json::from_value(doc.data)?)
+    Ok(PLANS.get(&id)?.ok_or_else(|| missing("plan", &id))?.data)
 }
 
 fn words(error: &Value) -> String {
@@ -506,17 +513,4 @@ fn words(error: &Value) -> String {
         .find_map(|name| error.get(name).and_then(Value::as_str))
         .map(str::to_owned)
         .unwrap_or_else(|| error.as_str().map_or_else(|| error.to_string(), str::to_owned))
-}
-
-fn chunks<T>(mut items: Vec<T>, size: usize) -> Vec<Vec<T>> {
-    let mut out = Vec::new();
-    while items.len() > size {
-        let rest = items.split_off(size);
-        out.push(items);
-        items = rest;
-    }
-    if !items.is_empty() {
-        out.push(items);
-    }
-    out
 }

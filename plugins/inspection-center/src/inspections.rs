@@ -1,17 +1,22 @@
 //! What to inspect, and when: the records that people make.
 
+use plenum_sdk::cmdb::{self, Instance};
+use plenum_sdk::store::Document;
+use plenum_sdk::workflow::schedules;
+use plenum_sdk::{Error, Page, Problem, Result, cel, clock, random};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::catalog;
 use crate::check::adjust;
-use crate::check::validate::Problem;
-use crate::error::Failure;
-use crate::model::{Inspection, InspectionItem, Schedule, collection};
-use crate::ports::{Instance, Page, Platform, Query};
+use crate::missing;
+use crate::model::{INSPECTIONS, Inspection, InspectionItem, REPORTS, Schedule};
 
-/// The workflow that carries an inspection out.
-pub const WORKFLOW: &str = "inspect";
+/// The workflow that carries an inspection out, as the manifest names it.
+pub const WORKFLOW: &str = "inspection-center.inspect";
+
+/// The same for a schedule, which starts workflows of its own plugin only.
+const SCHEDULED: &str = "inspect";
 
 /// What an editor sends.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,7 +37,7 @@ pub struct Draft {
     pub keep_reports: Option<u32>,
     /// The version that was edited.
     #[serde(default)]
-    pub version: Option<i64>,
+    pub version: Option<u64>,
 }
 
 /// An inspection with its id.
@@ -41,31 +46,29 @@ pub struct Listed {
     /// Its id.
     pub id: String,
     /// For the next change.
-    pub version: i64,
+    pub version: u64,
     /// It.
     #[serde(flatten)]
     pub inspection: Inspection,
 }
 
 /// A page of inspections.
-pub fn list(platform: &impl Platform, cursor: Option<String>, limit: u32) -> Result<Page<Listed>, Failure> {
-    let page = platform.query(collection::INSPECTIONS, &Query { order: "-updated_at".into(), cursor, limit, ..Query::default() })?;
-    let items = page.items.into_iter().map(|doc| listed(doc.id, doc.version, doc.data)).collect::<Result<_, _>>()?;
-    Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
+pub fn list(cursor: Option<String>, limit: u32) -> Result<Page<Listed>> {
+    let page = INSPECTIONS.query().sort("-updated_at").cursor(cursor).limit(limit).page()?;
+    Ok(Page { items: page.items.into_iter().map(listed).collect(), next_cursor: page.next_cursor, total: page.total })
 }
 
-fn listed(id: String, version: i64, data: Value) -> Result<Listed, Failure> {
-    Ok(Listed { id, version, inspection: serde_json::from_value(data)? })
+fn listed(doc: Document<Inspection>) -> Listed {
+    Listed { id: doc.id, version: doc.version, inspection: doc.data }
 }
 
 /// One inspection.
-pub fn get(platform: &impl Platform, id: &str) -> Result<Listed, Failure> {
-    let doc = platform.get(collection::INSPECTIONS, id)?.ok_or_else(|| Failure::missing("inspection", id))?;
-    listed(doc.id, doc.version, doc.data)
+pub fn get(id: &str) -> Result<Listed> {
+    INSPECTIONS.get(id)?.map(listed).ok_or_else(|| missing("inspection", id))
 }
 
 /// Everything that is wrong with a draft. The filters and the cron line are checked by asking the platform, which knows.
-fn check(platform: &impl Platform, draft: &Draft) -> Result<(), Failure> {
+fn check(draft: &Draft) -> Result<()> {
     let mut problems = Vec::new();
     let mut say = |pointer: String, message: String| problems.push(Problem { pointer, message });
     let name = draft.name.trim();
@@ -79,37 +82,37 @@ fn check(platform: &impl Platform, draft: &Draft) -> Result<(), Failure> {
         say("/keep_reports".into(), "keep 1 to 1000 reports".into());
     }
     for (at, item) in draft.items.iter().enumerate() {
-        match catalog::get(platform, &item.template) {
-            Err(failure) if failure.status == 404 => say(format!("/items/{at}/template"), failure.detail),
+        match catalog::get(&item.template) {
+            Err(failure) if failure.status == 404 => say(format!("/items/{at}/template"), failure.message),
             Err(failure) => return Err(failure),
             Ok(entry) => {
                 for problem in adjust::problems(&entry.template, &item.overrides, &format!("/items/{at}/overrides")) {
                     say(problem.pointer, problem.message);
                 }
-                if let Err(failure) = platform.cmdb(&entry.template.model, &item.filter, None, 1) {
-                    if failure.status >= 500 {
+                if let Err(failure) = cmdb::query(&entry.template.model).filter(&item.filter).limit(1).page() {
+                    if !failure.is_refusal() {
                         return Err(failure);
                     }
-                    say(format!("/items/{at}/filter"), failure.detail);
+                    say(format!("/items/{at}/filter"), failure.message);
                 }
             }
         }
     }
     if let Some(schedule) = &draft.schedule
-        && let Err(failure) = platform.next_times(&schedule.cron, &schedule.timezone, 1)
+        && let Err(failure) = schedules::next_times(&schedule.cron, &schedule.timezone, 1)
     {
-        if failure.status >= 500 {
+        if !failure.is_refusal() {
             return Err(failure);
         }
-        say("/schedule/cron".into(), failure.detail);
+        say("/schedule/cron".into(), failure.message);
     }
-    if problems.is_empty() { Ok(()) } else { Err(Failure::invalid("the inspection is not valid", problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(Error::invalid_fields("the inspection is not valid", problems)) }
 }
 
 /// Makes an inspection.
-pub fn create(platform: &impl Platform, who: &str, draft: Draft) -> Result<Listed, Failure> {
-    check(platform, &draft)?;
-    let now = platform.now_ms();
+pub fn create(who: &str, draft: Draft) -> Result<Listed> {
+    check(&draft)?;
+    let now = clock::now();
     let inspection = Inspection {
         name: draft.name.trim().to_owned(),
         description: draft.description,
@@ -121,92 +124,70 @@ pub fn create(platform: &impl Platform, who: &str, draft: Draft) -> Result<Liste
         updated_at: now,
         last_report: None,
     };
-    let id = platform.random_id().chars().take(16).collect::<String>();
-    let doc = platform.put(collection::INSPECTIONS, &id, serde_json::to_value(&inspection)?, Some(0)).map_err(taken)?;
-    set_schedule(platform, &id, &inspection)?;
-    listed(doc.id, doc.version, doc.data)
+    let id = random::id().chars().take(16).collect::<String>();
+    let version = INSPECTIONS.insert(&id, &inspection).map_err(taken)?;
+    set_schedule(&id, &inspection)?;
+    Ok(Listed { id, version, inspection })
 }
 
-fn taken(failure: Failure) -> Failure {
-    if failure.code.contains("unique") || failure.code.contains("duplicate") {
-        Failure::field("/name", "another inspection has this name: choose one of its own")
+fn taken(failure: Error) -> Error {
+    if failure.code == "store.duplicate" {
+        Error::invalid("/name", "another inspection has this name: choose one of its own")
     } else {
         failure
     }
 }
 
 /// Changes an inspection.
-pub fn update(platform: &impl Platform, id: &str, draft: Draft) -> Result<Listed, Failure> {
-    let old = get(platform, id)?;
-    check(platform, &draft)?;
+pub fn update(id: &str, draft: Draft) -> Result<Listed> {
+    let old = get(id)?;
+    check(&draft)?;
     let inspection = Inspection {
         name: draft.name.trim().to_owned(),
         description: draft.description,
         items: draft.items,
         schedule: draft.schedule,
         keep_reports: draft.keep_reports.unwrap_or(old.inspection.keep_reports),
-        updated_at: platform.now_ms(),
+        updated_at: clock::now(),
         ..old.inspection
     };
-    let doc = platform
-        .put(collection::INSPECTIONS, id, serde_json::to_value(&inspection)?, Some(draft.version.unwrap_or(old.version)))
-        .map_err(taken)?;
-    set_schedule(platform, id, &inspection)?;
-    listed(doc.id, doc.version, doc.data)
+    let version = INSPECTIONS.replace(id, draft.version.unwrap_or(old.version), &inspection).map_err(taken)?;
+    set_schedule(id, &inspection)?;
+    Ok(Listed { id: id.to_owned(), version, inspection })
 }
 
 /// Deletes an inspection with its reports, so that nothing is left that nobody can reach.
-pub fn delete(platform: &impl Platform, id: &str) -> Result<(), Failure> {
-    get(platform, id)?;
-    platform.schedule_delete(&schedule_name(id))?;
-    loop {
-        let page =
-            platform.query(collection::REPORTS, &Query { filter: format!("inspection == {}", cel(id)), limit: 50, ..Query::default() })?;
-        if page.items.is_empty() {
-            break;
-        }
-        for doc in page.items {
-            crate::reports::delete_with_parts(platform, &doc.id)?;
-        }
+pub fn delete(id: &str) -> Result<()> {
+    get(id)?;
+    schedules::delete(&schedule_name(id))?;
+    for report in REPORTS.query().filter(format!("inspection == {}", cel(id))).all()? {
+        crate::reports::delete_with_parts(&report.id)?;
     }
-    platform.delete(collection::INSPECTIONS, id)
+    INSPECTIONS.delete(id)
 }
 
 fn schedule_name(id: &str) -> String {
     format!("inspection-{id}")
 }
 
-fn set_schedule(platform: &impl Platform, id: &str, inspection: &Inspection) -> Result<(), Failure> {
+fn set_schedule(id: &str, inspection: &Inspection) -> Result<()> {
     match &inspection.schedule {
-        Some(schedule) => platform.schedule_put(
-            &schedule_name(id),
-            &schedule.cron,
-            &schedule.timezone,
-            WORKFLOW,
-            json!({ "inspection": id }),
-            schedule.enabled,
-        ),
-        None => platform.schedule_delete(&schedule_name(id)),
+        Some(schedule) => schedules::put(&schedules::Schedule {
+            name: schedule_name(id),
+            cron: schedule.cron.clone(),
+            timezone: schedule.timezone.clone(),
+            workflow: SCHEDULED.to_owned(),
+            input: json!({ "inspection": id }),
+            enabled: schedule.enabled,
+        }),
+        None => schedules::delete(&schedule_name(id)),
     }
 }
 
 /// Which inspections use a template, by name.
-pub fn users_of(platform: &impl Platform, template: &str) -> Result<Vec<String>, Failure> {
-    let mut out = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = list(platform, cursor, 100)?;
-        out.extend(
-            page.items
-                .iter()
-                .filter(|i| i.inspection.items.iter().any(|item| item.template == template))
-                .map(|i| i.inspection.name.clone()),
-        );
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return Ok(out);
-        }
-    }
+pub fn users_of(template: &str) -> Result<Vec<String>> {
+    let uses = |i: &Inspection| i.items.iter().any(|item| item.template == template);
+    Ok(INSPECTIONS.query().all()?.into_iter().filter(|doc| uses(&doc.data)).map(|doc| doc.data.name).collect())
 }
 
 /// What a filter matches now: how many, the first of them, and which of those cannot be asked.
@@ -234,16 +215,10 @@ pub struct PreviewItem {
 }
 
 /// What a filter matches now.
-pub fn preview(platform: &impl Platform, template: &str, filter: &str) -> Result<Preview, Failure> {
-    let model = catalog::get(platform, template)?.template.model;
-    let page = platform.cmdb(&model, filter, None, 50).map_err(|failure| {
-        if failure.status < 500 {
-            Failure { errors: vec![Problem { pointer: "/filter".into(), message: failure.detail.clone() }], ..failure }
-        } else {
-            failure
-        }
-    })?;
-    let states = crate::flow::node_states(platform, &model, &page.items)?;
+pub fn preview(template: &str, filter: &str) -> Result<Preview> {
+    let model = catalog::get(template)?.template.model;
+    let page = cmdb::query(&model).filter(filter).limit(50).page().map_err(|refused| refused.at("/filter"))?;
+    let states = crate::flow::node_states(&model, &page.items)?;
     let items = page
         .items
         .iter()
@@ -279,25 +254,4 @@ fn hint(instance: &Instance) -> String {
     addresses.map(str::to_owned).unwrap_or_else(|| {
         [text(instance, "address"), text(instance, "port")].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(":")
     })
-}
-
-/// A text as a CEL literal: what people type into names must not become part of an expression.
-pub fn cel(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                out.push('\\');
-                out.push(c);
-            }
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -2,21 +2,23 @@
 //!
 //! The pure part is [`check`]. It is an ordinary plugin: its component imports what its manifest asks for and nothing else.
 
-#[cfg(target_family = "wasm")]
-mod bindings;
 pub mod catalog;
 pub mod check;
-pub mod error;
 pub mod export;
 pub mod flow;
-#[cfg(target_family = "wasm")]
-mod guest;
-pub mod http;
 pub mod inspections;
-#[cfg(not(target_family = "wasm"))]
-#[doc(hidden)]
-#[allow(clippy::indexing_slicing)]
-pub mod local;
 pub mod model;
-pub mod ports;
 pub mod reports;
+pub mod routes;
+
+use plenum_sdk::Error;
+
+plenum_sdk::plugin! {
+    http = routes::router,
+    actions = [plan: flow::plan, ask: flow::ask, grade: flow::grade, finish: flow::finish],
+}
+
+/// There is no such thing.
+pub(crate) fn missing(what: &str, id: &str) -> Error {
+    Error::not_found("inspection.not_found", format!("there is no {what} {id:?}; it may have been deleted"))
+}

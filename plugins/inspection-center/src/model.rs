@@ -1,6 +1,8 @@
 //! The records that the Inspection Center keeps. Lists stay small: what was found on a target, and the commands' own words, are kept
 //! apart from the report, and what a batch adds up to apart from its targets.
 
+use plenum_sdk::Timestamp;
+use plenum_sdk::store::Collection;
 use serde::{Deserialize, Serialize};
 
 use crate::check::adjust::Overrides;
@@ -9,23 +11,20 @@ use crate::check::grade::{CheckResult, Evidence, Status};
 use crate::check::score::{Counts, Mean};
 use crate::check::template::{Template, Text};
 
-/// Names of collections.
-pub mod collection {
-    /// Templates that somebody made.
-    pub const TEMPLATES: &str = "templates";
-    /// What to inspect, and when.
-    pub const INSPECTIONS: &str = "inspections";
-    /// One for each time.
-    pub const REPORTS: &str = "reports";
-    /// The templates of a report, as they were.
-    pub const PLANS: &str = "plans";
-    /// Targets that one job asks together.
-    pub const BATCHES: &str = "batches";
-    /// What was found, a record for each target.
-    pub const TARGETS: &str = "targets";
-    /// The commands' own words, a record for each target.
-    pub const EVIDENCE: &str = "evidence";
-}
+/// Templates that somebody made.
+pub const TEMPLATES: Collection<StoredTemplate> = Collection::new("templates");
+/// What to inspect, and when.
+pub const INSPECTIONS: Collection<Inspection> = Collection::new("inspections");
+/// One for each time.
+pub const REPORTS: Collection<Report> = Collection::new("reports");
+/// The templates of a report, as they were.
+pub const PLANS: Collection<Plan> = Collection::new("plans");
+/// Targets that are graded together.
+pub const BATCHES: Collection<Batch> = Collection::new("batches");
+/// What was found, a record for each target.
+pub const TARGETS: Collection<Target> = Collection::new("targets");
+/// The commands' own words, a record for each target.
+pub const EVIDENCE: Collection<TargetEvidence> = Collection::new("evidence");
 
 /// A template that somebody made, as stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,8 +33,8 @@ pub struct StoredTemplate {
     pub source: String,
     /// Who changed it last.
     pub updated_by: String,
-    /// When, RFC 3339 not being known in here: milliseconds.
-    pub updated_at: i64,
+    /// When.
+    pub updated_at: Timestamp,
 }
 
 /// What to inspect, and when.
@@ -59,10 +58,10 @@ pub struct Inspection {
     pub created_by: String,
     /// When.
     #[serde(default)]
-    pub created_at: i64,
+    pub created_at: Timestamp,
     /// When it was changed last.
     #[serde(default)]
-    pub updated_at: i64,
+    pub updated_at: Timestamp,
     /// The report that was started last.
     #[serde(default)]
     pub last_report: Option<String>,
@@ -143,10 +142,10 @@ pub struct Report {
     /// How far it is.
     pub status: ReportStatus,
     /// When it was accepted.
-    pub created_at: i64,
+    pub created_at: Timestamp,
     /// When it was over.
     #[serde(default)]
-    pub finished_at: Option<i64>,
+    pub finished_at: Option<Timestamp>,
     /// The report that it is compared with.
     #[serde(default)]
     pub previous: Option<String>,
@@ -298,13 +297,13 @@ pub struct Asked {
     pub node: Option<String>,
     /// What its script is told.
     #[serde(default)]
-    pub env: serde_json::Map<String, serde_json::Value>,
+    pub env: std::collections::BTreeMap<String, String>,
     /// Not asked, for this reason.
     #[serde(default)]
     pub not_asked: Option<TargetState>,
 }
 
-/// Targets that one job asks together.
+/// Targets that are graded together: a part of a wave, which one job asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Batch {
     /// The report.
@@ -313,6 +312,8 @@ pub struct Batch {
     pub index: u32,
     /// Which template.
     pub plan: u32,
+    /// The wave that it is part of.
+    pub wave: u32,
     /// The targets.
     pub targets: Vec<Asked>,
     /// The job.

@@ -1,15 +1,17 @@
 //! Reports: starting one, following it, reading it, comparing it over time, keeping and deleting it.
 
+use std::collections::BTreeMap;
+
+use plenum_sdk::store::Document;
+use plenum_sdk::{Error, Page, Result, Timestamp, cel, clock, jobs, random, workflow};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::check::score::Counts;
 use crate::check::template::Text;
-use crate::error::Failure;
-use crate::flow;
-use crate::inspections::{self, Listed, WORKFLOW, cel};
-use crate::model::{Plan, Report, ReportStatus, Target, TargetEvidence, Totals, collection};
-use crate::ports::{Page, Platform, Query};
+use crate::inspections::{self, Listed, WORKFLOW};
+use crate::model::{BATCHES, EVIDENCE, INSPECTIONS, PLANS, Plan, REPORTS, Report, ReportStatus, TARGETS, Target, TargetEvidence, Totals};
+use crate::{flow, missing};
 
 /// A report with its id and the numbers that a list shows.
 #[derive(Debug, Clone, Serialize)]
@@ -29,68 +31,65 @@ fn summary(id: String, mut report: Report) -> Summary {
 }
 
 /// A report.
-pub fn get(platform: &impl Platform, id: &str) -> Result<Report, Failure> {
-    let doc = platform.get(collection::REPORTS, id)?.ok_or_else(|| Failure::missing("report", id))?;
-    Ok(serde_json::from_value(doc.data)?)
+pub fn get(id: &str) -> Result<Report> {
+    Ok(REPORTS.get(id)?.ok_or_else(|| missing("report", id))?.data)
 }
 
 /// A report that has just been asked for.
-pub fn new_report(platform: &impl Platform, inspection: &Listed, trigger: &str, who: &str) -> Result<Report, Failure> {
-    Ok(Report {
+pub fn new_report(inspection: &Listed, trigger: &str, who: &str) -> Report {
+    Report {
         inspection: inspection.id.clone(),
         name: inspection.inspection.name.clone(),
         trigger: trigger.to_owned(),
         started_by: who.to_owned(),
         run: None,
         status: ReportStatus::Queued,
-        created_at: platform.now_ms(),
+        created_at: clock::now(),
         finished_at: None,
         previous: None,
         batches: None,
         problems: Vec::new(),
         totals: Totals::default(),
-    })
+    }
 }
 
 /// Starts an inspection. The report is there at once, so that the page has something to follow.
-pub fn run(platform: &impl Platform, who: &str, id: &str) -> Result<Summary, Failure> {
-    let inspection = inspections::get(platform, id)?;
-    let report_id = platform.random_id().chars().take(20).collect::<String>();
-    let mut report = new_report(platform, &inspection, "manual", who)?;
-    platform.put(collection::REPORTS, &report_id, serde_json::to_value(&report)?, Some(0))?;
-    match platform.run_start(WORKFLOW, json!({ "inspection": id, "report": report_id }), &report_id) {
+pub fn run(who: &str, id: &str) -> Result<Summary> {
+    let inspection = inspections::get(id)?;
+    let report_id = random::id().chars().take(20).collect::<String>();
+    let mut report = new_report(&inspection, "manual", who);
+    REPORTS.insert(&report_id, &report)?;
+    match workflow::start(WORKFLOW, &json!({ "inspection": id, "report": report_id }), Some(&report_id)) {
         Ok(run) => {
             // The plan may have been faster than this line: only the run's name is added to what is there now.
-            if let Some(doc) = platform.get(collection::REPORTS, &report_id)? {
-                report = serde_json::from_value(doc.data)?;
+            if let Some(doc) = REPORTS.get(&report_id)? {
+                report = doc.data;
                 if report.run.is_none() {
                     report.run = Some(run.id);
                     // Losing the race is fine: the plan writes the run's name itself.
-                    let _ = platform.put(collection::REPORTS, &report_id, serde_json::to_value(&report)?, Some(doc.version));
+                    let _ = REPORTS.replace(&report_id, doc.version, &report);
                 }
             }
-            remember(platform, id, &report_id)?;
+            remember(id, &report_id)?;
             Ok(summary(report_id, report))
         }
         Err(failure) => {
-            platform.delete(collection::REPORTS, &report_id)?;
+            REPORTS.delete(&report_id)?;
             Err(failure)
         }
     }
 }
 
 /// Notes an inspection's newest report.
-pub fn remember(platform: &impl Platform, inspection: &str, report: &str) -> Result<(), Failure> {
+pub fn remember(inspection: &str, report: &str) -> Result<()> {
     for _ in 0..3 {
-        let Some(doc) = platform.get(collection::INSPECTIONS, inspection)? else { return Ok(()) };
+        let Some(doc) = INSPECTIONS.get(inspection)? else { return Ok(()) };
         let mut data = doc.data;
-        if data.get("last_report").and_then(Value::as_str) == Some(report) {
+        if data.last_report.as_deref() == Some(report) {
             return Ok(());
         }
-        if let Some(fields) = data.as_object_mut() {
-            fields.insert("last_report".into(), json!(report));
-        }
-        match platform.put(collection::INSPECTIONS, inspection, data, Some(doc.version)) {
+        data.last_report = Some(report.to_owned());
+        match INSPECTIONS.replace(inspection, doc.version, &data) {
             Ok(_) => return Ok(()),
             // Somebody edited it meanwhile: read again.
             Err(failure) if failure.status == 409 || failure.status == 412 => {}
@@ -101,20 +100,17 @@ pub fn remember(platform: &impl Platform, inspection: &str, report: &str) -> Res
 }
 
 /// The report that a new one is compared with.
-pub fn last_finished(platform: &impl Platform, inspection: &str, not: &str) -> Result<Option<String>, Failure> {
+pub fn last_finished(inspection: &str, not: &str) -> Result<Option<String>> {
     let filter = format!("inspection == {} && status == \"finished\"", cel(inspection));
-    let page = platform.query(collection::REPORTS, &Query { filter, order: "-created_at".into(), limit: 2, ..Query::default() })?;
+    let page = REPORTS.query().filter(filter).sort("-created_at").limit(2).page()?;
     Ok(page.items.into_iter().map(|doc| doc.id).find(|id| id != not))
 }
 
 /// A page of reports, newest first.
-pub fn list(platform: &impl Platform, inspection: Option<&str>, cursor: Option<String>, limit: u32) -> Result<Page<Summary>, Failure> {
+pub fn list(inspection: Option<&str>, cursor: Option<String>, limit: u32) -> Result<Page<Summary>> {
     let filter = inspection.map(|id| format!("inspection == {}", cel(id))).unwrap_or_default();
-    let page = platform.query(collection::REPORTS, &Query { filter, order: "-created_at".into(), cursor, limit })?;
-    let mut items = Vec::new();
-    for doc in page.items {
-        items.push(summary(doc.id, serde_json::from_value(doc.data)?));
-    }
+    let page = REPORTS.query().filter(filter).sort("-created_at").cursor(cursor).limit(limit).page()?;
+    let items = page.items.into_iter().map(|doc| summary(doc.id, doc.data)).collect();
     Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
 }
 
@@ -124,7 +120,7 @@ pub struct Point {
     /// The report.
     pub id: String,
     /// When it was started.
-    pub at: i64,
+    pub at: Timestamp,
     /// 0 to 100.
     pub score: Option<u64>,
     /// Checks by how they ended.
@@ -134,22 +130,17 @@ pub struct Point {
 }
 
 /// The last finished reports of an inspection, oldest first.
-pub fn trend(platform: &impl Platform, inspection: &str, limit: u32) -> Result<Vec<Point>, Failure> {
+pub fn trend(inspection: &str, limit: u32) -> Result<Vec<Point>> {
     let filter = format!("inspection == {} && status == \"finished\"", cel(inspection));
-    let page = platform.query(collection::REPORTS, &Query { filter, order: "-created_at".into(), limit, ..Query::default() })?;
-    let mut out = Vec::new();
-    for doc in page.items.into_iter().rev() {
-        let report: Report = serde_json::from_value(doc.data)?;
-        let totals = report.totals;
-        out.push(Point {
-            id: doc.id,
-            at: report.created_at,
-            score: totals.mean.value(),
-            counts: totals.counts,
-            targets: (totals.targets.inspected, totals.targets.total),
-        });
-    }
-    Ok(out)
+    let page = REPORTS.query().filter(filter).sort("-created_at").limit(limit).page()?;
+    let point = |doc: Document<Report>| Point {
+        id: doc.id,
+        at: doc.data.created_at,
+        score: doc.data.totals.mean.value(),
+        counts: doc.data.totals.counts,
+        targets: (doc.data.totals.targets.inspected, doc.data.totals.targets.total),
+    };
+    Ok(page.items.into_iter().rev().map(point).collect())
 }
 
 /// A report with everything but its targets.
@@ -167,21 +158,20 @@ pub struct Detail {
 }
 
 /// A report with everything but its targets. One whose workflow died without a word is closed here, so that it cannot seem to run for ever.
-pub fn detail(platform: &impl Platform, id: &str) -> Result<Detail, Failure> {
-    let mut report = get(platform, id)?;
-    settle(platform, id, &mut report)?;
-    let plans = plans(platform, id)?.iter().map(plan_json).collect::<Result<_, _>>()?;
+pub fn detail(id: &str) -> Result<Detail> {
+    let mut report = get(id)?;
+    settle(id, &mut report)?;
+    let plans = plans(id)?.iter().map(plan_json).collect::<Result<_, _>>()?;
     Ok(Detail { id: id.to_owned(), score: report.totals.mean.value(), report, plans })
 }
 
 /// A report's templates.
-pub fn plans(platform: &impl Platform, id: &str) -> Result<Vec<Plan>, Failure> {
-    let filter = format!("report == {}", cel(id));
-    let page = platform.query(collection::PLANS, &Query { filter, order: "index".into(), limit: 50, ..Query::default() })?;
-    page.items.into_iter().map(|doc| Ok(serde_json::from_value(doc.data)?)).collect()
+pub fn plans(id: &str) -> Result<Vec<Plan>> {
+    let page = PLANS.query().filter(format!("report == {}", cel(id))).sort("index").limit(50).page()?;
+    Ok(page.items.into_iter().map(|doc| doc.data).collect())
 }
 
-fn plan_json(plan: &Plan) -> Result<Value, Failure> {
+fn plan_json(plan: &Plan) -> Result<Value> {
     let mut template = serde_json::to_value(&plan.template)?;
     if let Some(fields) = template.as_object_mut() {
         fields.remove("prelude");
@@ -190,32 +180,44 @@ fn plan_json(plan: &Plan) -> Result<Value, Failure> {
 }
 
 /// Closes a report whose run is over although its last action never came; answers the job that a living run waits for.
-fn settle(platform: &impl Platform, id: &str, report: &mut Report) -> Result<Option<String>, Failure> {
+fn settle(id: &str, report: &mut Report) -> Result<Option<String>> {
     if report.status.is_over() {
         return Ok(None);
     }
     let Some(run) = &report.run else { return Ok(None) };
-    let (status, why) = match platform.run_get(run)? {
+    let (status, why) = match workflow::get(run)? {
         Some(run) => match run.status.as_str() {
             "failed" => (ReportStatus::Failed, run.error.unwrap_or_else(|| "its workflow failed".into())),
             "cancelled" => (ReportStatus::Cancelled, "it was stopped".into()),
-            _ => return Ok(run.execution),
+            _ => return Ok(run.waiting.as_deref().and_then(job_of)),
         },
         None => (ReportStatus::Failed, "its workflow run is gone".into()),
     };
     // The last action may have closed it between the two reads.
-    *report = get(platform, id)?;
+    *report = get(id)?;
     if !report.status.is_over() {
         report.problems.push(Text::same(why));
-        close(platform, id, report, status)?;
+        close(id, report, status)?;
     }
     Ok(None)
 }
 
+/// What a run waits for names the job by its id, the only word of that form.
+fn job_of(waiting: &str) -> Option<String> {
+    let is_id = |word: &&str| {
+        word.len() == 36
+            && word
+                .bytes()
+                .enumerate()
+                .all(|(at, byte)| if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+    };
+    waiting.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').find(is_id).map(str::to_owned)
+}
+
 /// Sums the batches up and closes the report.
-pub fn close(platform: &impl Platform, id: &str, report: &mut Report, status: ReportStatus) -> Result<(), Failure> {
+pub fn close(id: &str, report: &mut Report, status: ReportStatus) -> Result<()> {
     let mut totals = Totals::default();
-    for batch in flow::all_batches(platform, id)? {
+    for batch in flow::all_batches(id)? {
         if batch.graded {
             totals.add(&batch.totals);
         } else {
@@ -224,66 +226,68 @@ pub fn close(platform: &impl Platform, id: &str, report: &mut Report, status: Re
     }
     report.totals = totals;
     report.status = status;
-    report.finished_at = Some(platform.now_ms());
-    platform.put(collection::REPORTS, id, serde_json::to_value(&*report)?, None)?;
+    report.finished_at = Some(clock::now());
+    REPORTS.put(id, report)?;
     Ok(())
 }
 
 /// Stops a report's run.
-pub fn cancel(platform: &impl Platform, id: &str) -> Result<Summary, Failure> {
-    let mut report = get(platform, id)?;
+pub fn cancel(id: &str) -> Result<Summary> {
+    let mut report = get(id)?;
     if report.status.is_over() {
-        return Err(Failure::new(409, "inspection.report_over", "this inspection is over already"));
+        return Err(Error::new(409, "inspection.report_over", "this inspection is over already"));
     }
     if let Some(run) = &report.run {
-        platform.run_cancel(run)?;
+        workflow::cancel(run)?;
     }
     report.problems.push(Text::new("stopped by hand", "已手动停止"));
-    close(platform, id, &mut report, ReportStatus::Cancelled)?;
+    close(id, &mut report, ReportStatus::Cancelled)?;
     Ok(summary(id.to_owned(), report))
 }
 
+/// Lines of a running report: more are counted, not named.
+const PROGRESS_LINES: usize = 500;
+
 /// How far a report is, a line for each target while it runs. `hint`: the job that the page has heard of by an event, should the run not name it.
-pub fn progress(platform: &impl Platform, id: &str, hint: Option<String>) -> Result<Value, Failure> {
-    let mut report = get(platform, id)?;
-    let execution = settle(platform, id, &mut report)?.or(hint);
+pub fn progress(id: &str, hint: Option<String>) -> Result<Value> {
+    let mut report = get(id)?;
+    let execution = settle(id, &mut report)?.or(hint);
     let mut targets = Vec::new();
     let mut done = 0_u32;
     let mut total = 0_u32;
-    let batches = flow::all_batches(platform, id)?;
-    // Batches are asked one after the other: the job that the run waits for belongs to the first that is not graded.
-    let mut current = true;
+    let batches = flow::all_batches(id)?;
+    // Waves are asked one after the other: the job that the run waits for belongs to the first that is not graded.
+    let current = batches.iter().find(|batch| !batch.graded).map(|batch| batch.wave);
+    let mut live = BTreeMap::new();
+    if let (Some(execution), Some(_), false) = (&execution, current, report.status.is_over()) {
+        match jobs::all_results(execution) {
+            Ok(results) => live.extend(results.into_iter().map(|result| (result.node_id.clone(), result))),
+            // A hint that is not ours, or a job that is gone: the lines say "queued" until the batch is graded.
+            Err(refused) if refused.is_refusal() => {}
+            Err(failure) => return Err(failure),
+        }
+    }
     for batch in &batches {
         let size = u32::try_from(batch.targets.len()).unwrap_or(u32::MAX);
         total += size;
         if batch.graded {
             done += size;
         }
-        let mut live = std::collections::BTreeMap::new();
-        if !batch.graded && current && !report.status.is_over() {
-            current = false;
-            if let Some(execution) = &execution {
-                let page = match platform.job_results(execution, None, 500) {
-                    Ok(page) => page,
-                    // A hint that is not ours, or a job that is gone: the lines say "queued" until the batch is graded.
-                    Err(failure) if failure.status < 500 => crate::ports::Page::default(),
-                    Err(failure) => return Err(failure),
-                };
-                live.extend(page.items.into_iter().map(|result| (result.node_id.clone(), result)));
+        let asked = !batch.graded && current == Some(batch.wave);
+        for target in &batch.targets {
+            let result = target.node.as_ref().filter(|_| asked).and_then(|node| live.get(node));
+            if result.is_some_and(|result| !matches!(result.status.as_str(), "pending" | "waiting" | "running")) {
+                done += 1;
             }
-        }
-        for target in batch.targets.iter().take(500_usize.saturating_sub(targets.len())) {
-            let result = target.node.as_ref().and_then(|node| live.get(node));
             let state = match (target.not_asked, batch.graded, result) {
                 (Some(state), _, _) => json!(state),
                 (None, true, _) => json!("graded"),
                 (None, false, Some(result)) => json!(result.status),
                 (None, false, None) => json!("queued"),
             };
-            if result.is_some_and(|result| !matches!(result.status.as_str(), "pending" | "waiting" | "running")) {
-                done += 1;
+            if targets.len() < PROGRESS_LINES {
+                targets.push(json!({ "index": target.index, "plan": batch.plan, "label": target.label, "state": state, "reason": result.and_then(|r| r.reason.clone()) }));
             }
-            targets.push(json!({ "index": target.index, "plan": batch.plan, "label": target.label, "state": state, "reason": result.and_then(|r| r.reason.clone()) }));
         }
     }
     Ok(
@@ -292,8 +296,8 @@ pub fn progress(platform: &impl Platform, id: &str, hint: Option<String>) -> Res
 }
 
 /// A page of targets, the worst first.
-pub fn targets(platform: &impl Platform, id: &str, query: &TargetQuery) -> Result<Page<Value>, Failure> {
-    get(platform, id)?;
+pub fn targets(id: &str, query: &TargetQuery) -> Result<Page<Row>> {
+    get(id)?;
     let mut filter = format!("report == {}", cel(id));
     if let Some(plan) = query.plan {
         filter.push_str(&format!(" && plan == {plan}"));
@@ -305,20 +309,19 @@ pub fn targets(platform: &impl Platform, id: &str, query: &TargetQuery) -> Resul
         filter.push_str(&format!(" && rank == {rank}"));
     }
     let order = if query.by_index { "index" } else { "rank" };
-    let page =
-        platform.query(collection::TARGETS, &Query { filter, order: order.into(), cursor: query.cursor.clone(), limit: query.limit })?;
-    let items = page
-        .items
-        .into_iter()
-        .map(|doc| {
-            let mut data = doc.data;
-            if let Some(fields) = data.as_object_mut() {
-                fields.insert("id".into(), json!(doc.id));
-            }
-            data
-        })
-        .collect();
+    let page = TARGETS.query().filter(filter).sort(order).cursor(query.cursor.clone()).limit(query.limit).page()?;
+    let items = page.items.into_iter().map(|doc| Row { id: doc.id, target: doc.data }).collect();
     Ok(Page { items, next_cursor: page.next_cursor, total: page.total })
+}
+
+/// A target of a report.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Its id.
+    pub id: String,
+    /// It.
+    #[serde(flatten)]
+    pub target: Target,
 }
 
 /// Which targets.
@@ -339,21 +342,18 @@ pub struct TargetQuery {
 }
 
 /// The commands' own words on a target.
-pub fn evidence(platform: &impl Platform, report: &str, index: u32) -> Result<TargetEvidence, Failure> {
+pub fn evidence(report: &str, index: u32) -> Result<TargetEvidence> {
     let id = flow::part(report, index);
-    let doc = platform.get(collection::EVIDENCE, &id)?.ok_or_else(|| Failure::missing("target", &id))?;
-    Ok(serde_json::from_value(doc.data)?)
+    Ok(EVIDENCE.get(&id)?.ok_or_else(|| missing("target", &id))?.data)
 }
 
 /// All targets of a report, for exports.
-pub fn every_target(platform: &impl Platform, id: &str, limit: usize) -> Result<(Vec<Target>, bool), Failure> {
+pub fn every_target(id: &str, limit: usize) -> Result<(Vec<Target>, bool)> {
     let mut out: Vec<Target> = Vec::new();
     let mut query = TargetQuery { limit: 200, ..TargetQuery::default() };
     loop {
-        let page = targets(platform, id, &query)?;
-        for item in page.items {
-            out.push(serde_json::from_value(item)?);
-        }
+        let page = targets(id, &query)?;
+        out.extend(page.items.into_iter().map(|row| row.target));
         query.cursor = page.next_cursor;
         if query.cursor.is_none() {
             return Ok((out, false));
@@ -365,55 +365,36 @@ pub fn every_target(platform: &impl Platform, id: &str, limit: usize) -> Result<
 }
 
 /// Deletes a report that is over.
-pub fn delete(platform: &impl Platform, id: &str) -> Result<(), Failure> {
-    if !get(platform, id)?.status.is_over() {
-        return Err(Failure::new(409, "inspection.report_running", "this inspection still runs: stop it first"));
+pub fn delete(id: &str) -> Result<()> {
+    if !get(id)?.status.is_over() {
+        return Err(Error::new(409, "inspection.report_running", "this inspection still runs: stop it first"));
     }
-    delete_with_parts(platform, id)
+    delete_with_parts(id)
 }
 
 /// Deletes a report and all that belongs to it. The report goes last: should this be cut short, it can be found and deleted again.
-pub fn delete_with_parts(platform: &impl Platform, id: &str) -> Result<(), Failure> {
-    for name in [collection::EVIDENCE, collection::TARGETS, collection::BATCHES, collection::PLANS] {
-        loop {
-            let page = platform.query(name, &Query { filter: format!("report == {}", cel(id)), limit: 200, ..Query::default() })?;
-            if page.items.is_empty() {
-                break;
-            }
-            for doc in page.items {
-                platform.delete(name, &doc.id)?;
-            }
-        }
-    }
-    platform.delete(collection::REPORTS, id)
+pub fn delete_with_parts(id: &str) -> Result<()> {
+    // Named by their places, not looked up: evidence alone may be many megabytes.
+    let batches = flow::all_batches(id)?;
+    let parts: Vec<String> = batches.iter().flat_map(|batch| &batch.targets).map(|target| flow::part(id, target.index)).collect();
+    EVIDENCE.delete_many(&parts)?;
+    TARGETS.delete_many(&parts)?;
+    BATCHES.delete_many(batches.iter().map(|batch| flow::part(id, batch.index)))?;
+    PLANS.delete_many(plans(id)?.iter().map(|plan| flow::part(id, plan.index)))?;
+    REPORTS.delete(id)
 }
 
 /// Deletes the reports beyond those that the inspection keeps, a few at a time.
-pub fn retain(platform: &impl Platform, inspection: &str) -> Result<(), Failure> {
-    let keep = match inspections::get(platform, inspection) {
-        Ok(inspection) => inspection.inspection.keep_reports,
+pub fn retain(inspection: &str) -> Result<()> {
+    let keep = match inspections::get(inspection) {
+        Ok(inspection) => inspection.inspection.keep_reports as usize,
         Err(failure) if failure.status == 404 => return Ok(()),
         Err(failure) => return Err(failure),
     };
     let filter = format!("inspection == {} && status in [\"finished\", \"failed\", \"cancelled\"]", cel(inspection));
-    let mut query = Query { filter, order: "-created_at".into(), limit: 200, ..Query::default() };
-    let mut old = Vec::new();
-    let mut seen = 0;
-    loop {
-        let page = platform.query(collection::REPORTS, &query)?;
-        for doc in page.items {
-            seen += 1;
-            if seen > keep {
-                old.push(doc.id);
-            }
-        }
-        query.cursor = page.next_cursor;
-        if query.cursor.is_none() {
-            break;
-        }
-    }
+    let old: Vec<String> = REPORTS.query().filter(filter).sort("-created_at").all()?.into_iter().skip(keep).map(|doc| doc.id).collect();
     for id in old.iter().rev().take(5) {
-        delete_with_parts(platform, id)?;
+        delete_with_parts(id)?;
     }
     Ok(())
 }

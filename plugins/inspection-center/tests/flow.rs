@@ -1,28 +1,11 @@
 //! An inspection from its making to its report, on a platform in memory; scripts really run where that says more.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use inspection_center::http::{self, Request};
-use inspection_center::local::{Behaviour, Local};
+mod support;
+
+use plenum_sdk::workflow;
 use serde_json::{Value, json};
-
-fn call(local: &Local, method: &str, path: &str, body: Value) -> (u16, Value) {
-    call_as(local, "operator", method, path, body)
-}
-
-fn call_as(local: &Local, role: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let request = Request {
-        method: method.into(),
-        path: path.into(),
-        query: query.split('&').filter_map(|pair| pair.split_once('=')).map(|(a, b)| (a.into(), b.into())).collect(),
-        body: body.to_string().into_bytes(),
-        user: "ada".into(),
-        locale: "en".into(),
-        role: role.into(),
-    };
-    let response = http::handle(local, &request);
-    (response.status, serde_json::from_slice(&response.body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&response.body))))
-}
+use support::{Behaviour, Fleet, call, call_as, pump};
 
 /// A small template whose one check counts lines of a file that tests can change.
 fn template(command: &str) -> String {
@@ -33,32 +16,23 @@ fn template(command: &str) -> String {
     )
 }
 
-fn fleet(count: u32) -> Local {
-    let local = Local::new();
-    for at in 0..count {
-        local.add(
-            "host",
-            &format!("h{at}"),
-            &format!("host-{at}"),
-            json!({ "node_id": format!("n{at}"), "os_id": "debian", "status": "online" }),
-        );
-    }
-    local
+fn fleet(count: u32) -> Fleet {
+    Fleet::new(count)
 }
 
-fn made(local: &Local, command: &str) -> String {
-    let (status, body) = call(local, "POST", "/templates", json!({ "source": template(command) }));
+fn made(command: &str) -> String {
+    let (status, body) = call("POST", "/templates", json!({ "source": template(command) }));
     assert_eq!(status, 201, "{body}");
-    let (status, body) = call(local, "POST", "/inspections", json!({ "name": "all", "items": [{ "template": "mine" }] }));
+    let (status, body) = call("POST", "/inspections", json!({ "name": "all", "items": [{ "template": "mine" }] }));
     assert_eq!(status, 201, "{body}");
     body["id"].as_str().unwrap().to_owned()
 }
 
-fn run(local: &Local, inspection: &str, twice: bool) -> Value {
-    let (status, report) = call(local, "POST", &format!("/inspections/{inspection}/run"), json!({}));
+fn run(local: &Fleet, inspection: &str, twice: bool) -> Value {
+    let (status, report) = call("POST", &format!("/inspections/{inspection}/run"), json!({}));
     assert_eq!(status, 202, "{report}");
-    local.pump(report["run"].as_str().unwrap(), twice).unwrap();
-    let (status, report) = call(local, "GET", &format!("/reports/{}", report["id"].as_str().unwrap()), json!({}));
+    pump(&local.fake, report["run"].as_str().unwrap(), twice).unwrap();
+    let (status, report) = call("GET", &format!("/reports/{}", report["id"].as_str().unwrap()), json!({}));
     assert_eq!(status, 200, "{report}");
     report
 }
@@ -69,7 +43,7 @@ fn a_report_is_graded_scored_and_compared_with_the_last_one() {
     let dir = tempdir();
     let file = dir.join("state");
     std::fs::write(&file, "95 a\n60 b\n10 c\n").unwrap();
-    let inspection = made(&local, &format!("cat {}", file.display()));
+    let inspection = made(&format!("cat {}", file.display()));
     let first = run(&local, &inspection, false);
     assert_eq!((&first["status"], &first["score"]), (&json!("finished"), &json!(80)), "{first}");
     assert_eq!(first["totals"]["counts"]["fatal"], 2);
@@ -81,53 +55,49 @@ fn a_report_is_graded_scored_and_compared_with_the_last_one() {
     std::fs::write(&file, "").unwrap();
     let third = run(&local, &inspection, false);
     assert_eq!((&third["score"], &third["totals"]["changes"]["gone"]), (&json!(100), &json!(6)));
-    let (_, trend) = call(&local, "GET", &format!("/inspections/{inspection}/trend"), json!({}));
+    let (_, trend) = call("GET", &format!("/inspections/{inspection}/trend"), json!({}));
     let scores: Vec<_> = trend["items"].as_array().unwrap().iter().map(|point| point["score"].as_u64().unwrap()).collect();
     assert_eq!(scores, [80, 80, 100]);
 }
 
 #[test]
 fn every_action_called_again_after_a_crash_changes_nothing() {
-    let (once, twice) = (fleet(3), fleet(3));
-    let mut reports = Vec::new();
-    for (local, again) in [(&once, false), (&twice, true)] {
-        let inspection = made(local, "echo 95 a");
-        run(local, &inspection, again);
-        reports.push(run(local, &inspection, again)["totals"].clone());
-    }
-    assert_eq!(reports[0], reports[1]);
-    for collection in ["reports", "batches", "plans", "targets", "evidence"] {
-        assert_eq!(once.count(collection), twice.count(collection), "{collection}");
-    }
+    let ended = |twice: bool| {
+        let local = fleet(3);
+        let inspection = made("echo 95 a");
+        run(&local, &inspection, twice);
+        let totals = run(&local, &inspection, twice)["totals"].clone();
+        let counts = ["reports", "batches", "plans", "targets", "evidence"].map(|collection| local.count(collection));
+        (totals, counts)
+    };
+    assert_eq!(ended(false), ended(true));
 }
 
 #[test]
 fn a_scheduled_run_that_starts_over_makes_one_report() {
     let local = fleet(1);
-    let inspection = made(&local, "echo 1 a");
-    let run = local.fire(json!({ "inspection": inspection })).unwrap();
-    local.pump(&run, true).unwrap();
+    let inspection = made("echo 1 a");
+    let input = json!({ "inspection": inspection });
+    let run = workflow::start(inspection_center::inspections::WORKFLOW, &input, Some("due")).unwrap().id;
+    pump(&local.fake, &run, true).unwrap();
     assert_eq!(local.count("reports"), 1);
-    let (_, list) = call(&local, "GET", &format!("/reports?inspection={inspection}"), json!({}));
+    let (_, list) = call("GET", &format!("/reports?inspection={inspection}"), json!({}));
     assert_eq!(list["items"][0]["trigger"], "schedule");
 }
 
 #[test]
 fn targets_that_could_not_be_asked_are_in_the_report_with_the_reason() {
     let local = fleet(4);
-    local.add("host", "off", "sleeping", json!({ "node_id": "n9", "os_id": "debian", "status": "offline" }));
-    local.add("host", "bare", "unmanaged", json!({ "os_id": "debian" }));
-    {
-        let mut nodes = local.nodes.lock().unwrap();
-        nodes.insert("n1".into(), Behaviour::Ends("timed_out", "after 300 s"));
-        nodes.insert("n2".into(), Behaviour::Ends("lost", "no word since 10:00"));
-        nodes.insert("n3".into(), Behaviour::Prints("bash: command not found\n".into()));
-    }
-    let inspection = made(&local, "echo 1 a");
+    local.machine("sleeping", json!({ "node_id": "n9", "os_id": "debian", "status": "offline" }));
+    local.machine("unmanaged", json!({ "os_id": "debian" }));
+    local.node("n1", Behaviour::Ends("timed_out", "after 300 s"));
+    local.node("n2", Behaviour::Ends("lost", "no word since 10:00"));
+    local.node("n3", Behaviour::Prints("bash: command not found\n".into()));
+    let inspection = made("echo 1 a");
     let report = run(&local, &inspection, false);
     let targets = &report["totals"]["targets"];
     assert_eq!(*targets, json!({ "total": 6, "inspected": 1, "offline": 1, "timed_out": 1, "failed": 2, "no_agent": 1, "cancelled": 0 }));
-    let (_, page) = call(&local, "GET", &format!("/reports/{}/targets", report["id"].as_str().unwrap()), json!({}));
+    let (_, page) = call("GET", &format!("/reports/{}/targets", report["id"].as_str().unwrap()), json!({}));
     for target in page["items"].as_array().unwrap().iter().filter(|target| target["state"] != "inspected") {
         assert!(!target["reason"]["en"].as_str().unwrap().is_empty(), "{target}");
         assert_eq!(target["score"], Value::Null);
@@ -138,11 +108,11 @@ fn targets_that_could_not_be_asked_are_in_the_report_with_the_reason() {
 fn two_services_on_one_machine_are_asked_by_two_jobs() {
     let local = fleet(1);
     for port in [6379, 6380] {
-        local.add("redis", &format!("r{port}"), &format!("redis {port}"), json!({ "node_id": "n0", "port": port, "status": "running" }));
+        local.fake.instance("redis", json!({ "name": format!("redis {port}"), "node_id": "n0", "port": port, "status": "running" }));
     }
     let source = template("echo $PLENUM_PORT port").replace("model: host", "model: redis").replace("value: 90", "value: 6380");
-    assert_eq!(call(&local, "POST", "/templates", json!({ "source": source })).0, 201);
-    let (_, inspection) = call(&local, "POST", "/inspections", json!({ "name": "redis", "items": [{ "template": "mine" }] }));
+    assert_eq!(call("POST", "/templates", json!({ "source": source })).0, 201);
+    let (_, inspection) = call("POST", "/inspections", json!({ "name": "redis", "items": [{ "template": "mine" }] }));
     let report = run(&local, inspection["id"].as_str().unwrap(), false);
     assert_eq!(report["batches"], 2);
     assert_eq!(
@@ -153,15 +123,17 @@ fn two_services_on_one_machine_are_asked_by_two_jobs() {
 }
 
 #[test]
-fn a_large_fleet_is_dealt_into_batches_and_read_in_pages() {
+fn a_large_fleet_is_asked_by_one_job_graded_in_batches_and_read_in_pages() {
     let local = fleet(230);
     for at in 0..230 {
-        local.nodes.lock().unwrap().insert(format!("n{at}"), Behaviour::Ends("timed_out", ""));
+        local.node(&format!("n{at}"), Behaviour::Ends("timed_out", ""));
     }
-    let inspection = made(&local, "echo 1 a");
+    let inspection = made("echo 1 a");
     let report = run(&local, &inspection, false);
     assert_eq!((&report["batches"], &report["totals"]["targets"]["timed_out"]), (&json!(3), &json!(230)));
-    let (_, page) = call(&local, "GET", &format!("/reports/{}/targets?limit=200", report["id"].as_str().unwrap()), json!({}));
+    let requests = local.fake.requests();
+    assert_eq!((requests.len(), requests[0].targets.nodes.len(), requests[0].concurrency), (1, 230, None), "nobody waits for a place");
+    let (_, page) = call("GET", &format!("/reports/{}/targets?limit=200", report["id"].as_str().unwrap()), json!({}));
     assert_eq!(page["items"].as_array().unwrap().len(), 200);
     assert!(page["next_cursor"].is_string());
 }
@@ -169,19 +141,19 @@ fn a_large_fleet_is_dealt_into_batches_and_read_in_pages() {
 #[test]
 fn what_a_machine_prints_cannot_become_html_or_a_formula() {
     let local = fleet(1);
-    let inspection = made(&local, "echo '95 =cmd()<script>alert(1)</script>'");
+    let inspection = made("echo '95 =cmd()<script>alert(1)</script>'");
     let report = run(&local, &inspection, false);
     let id = report["id"].as_str().unwrap();
-    let (_, html) = call(&local, "GET", &format!("/reports/{id}/export.html"), json!({}));
+    let (_, html) = call("GET", &format!("/reports/{id}/export.html"), json!({}));
     assert!(!html.as_str().unwrap().contains("<script"), "{html}");
     assert!(html.as_str().unwrap().contains("&lt;script&gt;"));
-    let (_, csv) = call(&local, "GET", &format!("/reports/{id}/export.csv"), json!({}));
+    let (_, csv) = call("GET", &format!("/reports/{id}/export.csv"), json!({}));
     assert!(csv.as_str().unwrap().contains("\"'=cmd()"), "{csv}");
 }
 
 #[test]
 fn wrong_drafts_are_refused_with_the_place() {
-    let local = fleet(1);
+    let _fleet = fleet(1);
     let draft = json!({
         "name": "", "items": [
             { "template": "nope" },
@@ -189,7 +161,7 @@ fn wrong_drafts_are_refused_with_the_place() {
         ],
         "schedule": { "cron": "every day", "timezone": "UTC" },
     });
-    let (status, body) = call(&local, "POST", "/inspections", draft);
+    let (status, body) = call("POST", "/inspections", draft);
     assert_eq!(status, 422);
     let pointers: Vec<_> = body["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
     for pointer in [
@@ -207,47 +179,43 @@ fn wrong_drafts_are_refused_with_the_place() {
 
 #[test]
 fn built_in_templates_are_copied_not_changed() {
-    let local = fleet(1);
-    let (status, body) = call(&local, "PUT", "/templates/redis", json!({ "source": template("true") }));
+    let _fleet = fleet(1);
+    let (status, body) = call("PUT", "/templates/redis", json!({ "source": template("true") }));
     assert_eq!((status, body["code"].as_str().unwrap()), (409, "inspection.template_read_only"));
-    assert_eq!(call(&local, "DELETE", "/templates/redis", json!({})).0, 409);
-    let (status, copy) = call(&local, "POST", "/templates/redis/copy", json!({ "id": "redis-2", "title": "Ours: \"fast\"" }));
+    assert_eq!(call("DELETE", "/templates/redis", json!({})).0, 409);
+    let (status, copy) = call("POST", "/templates/redis/copy", json!({ "id": "redis-2", "title": "Ours: \"fast\"" }));
     assert_eq!((status, copy["template"]["title"]["en"].as_str().unwrap()), (201, "Ours: \"fast\""));
     assert!(copy["source"].as_str().unwrap().contains("# info SECTION"), "comments are kept");
-    assert_eq!(call(&local, "POST", "/templates/redis/copy", json!({ "id": "redis-2" })).0, 422, "the id is taken");
+    assert_eq!(call("POST", "/templates/redis/copy", json!({ "id": "redis-2" })).0, 422, "the id is taken");
     let mut fields = copy["template"].clone();
     fields["checks"][0]["timeout"] = json!(9);
-    assert_eq!(call(&local, "PUT", "/templates/redis-2", json!({ "template": fields, "version": copy["version"] })).0, 200);
-    assert_eq!(
-        call(&local, "PUT", "/templates/redis-2", json!({ "template": fields, "version": copy["version"] })).0,
-        409,
-        "an old version"
-    );
-    let (_, body) = call(&local, "POST", "/templates/validate", json!({ "source": template("true").replace("field: use", "field: used") }));
+    assert_eq!(call("PUT", "/templates/redis-2", json!({ "template": fields, "version": copy["version"] })).0, 200);
+    assert_eq!(call("PUT", "/templates/redis-2", json!({ "template": fields, "version": copy["version"] })).0, 409, "an old version");
+    let (_, body) = call("POST", "/templates/validate", json!({ "source": template("true").replace("field: use", "field: used") }));
     assert_eq!((&body["ok"], &body["errors"][0]["pointer"]), (&json!(false), &json!("/checks/0/thresholds/0/field")));
 }
 
 #[test]
 fn a_template_in_use_stays_and_a_deleted_inspection_leaves_nothing() {
     let local = fleet(2);
-    let inspection = made(&local, "echo 1 a");
+    let inspection = made("echo 1 a");
     run(&local, &inspection, false);
-    let (status, body) = call(&local, "DELETE", "/templates/mine", json!({}));
+    let (status, body) = call("DELETE", "/templates/mine", json!({}));
     assert_eq!((status, body["code"].as_str().unwrap()), (409, "inspection.template_in_use"));
-    assert_eq!(call(&local, "DELETE", &format!("/inspections/{inspection}"), json!({})).0, 200);
+    assert_eq!(call("DELETE", &format!("/inspections/{inspection}"), json!({})).0, 200);
     for collection in ["inspections", "reports", "batches", "plans", "targets", "evidence"] {
         assert_eq!(local.count(collection), 0, "{collection}");
     }
-    assert_eq!(call(&local, "DELETE", "/templates/mine", json!({})).0, 200);
+    assert_eq!(call("DELETE", "/templates/mine", json!({})).0, 200);
 }
 
 #[test]
 fn old_reports_go_beyond_what_is_kept() {
     let local = fleet(1);
-    let inspection = made(&local, "echo 1 a");
-    let (_, old) = call(&local, "GET", &format!("/inspections/{inspection}"), json!({}));
+    let inspection = made("echo 1 a");
+    let (_, old) = call("GET", &format!("/inspections/{inspection}"), json!({}));
     let draft = json!({ "name": "all", "items": old["items"], "keep_reports": 2, "version": old["version"] });
-    assert_eq!(call(&local, "PUT", &format!("/inspections/{inspection}"), draft).0, 200);
+    assert_eq!(call("PUT", &format!("/inspections/{inspection}"), draft).0, 200);
     for _ in 0..4 {
         run(&local, &inspection, false);
     }
@@ -259,44 +227,44 @@ fn a_schedule_follows_its_inspection() {
     let local = fleet(1);
     let schedule = json!({ "cron": "0 6 * * *", "timezone": "Europe/Berlin" });
     let draft = json!({ "name": "daily", "items": [{ "template": "linux-baseline" }], "schedule": schedule });
-    let (status, body) = call(&local, "POST", "/inspections", draft.clone());
+    let (status, body) = call("POST", "/inspections", draft.clone());
     assert_eq!(status, 201, "{body}");
     let id = body["id"].as_str().unwrap();
-    assert_eq!(local.schedules().len(), 1);
-    let (_, found) = call(&local, "GET", &format!("/inspections/{id}"), json!({}));
+    assert_eq!(local.fake.schedules().len(), 1);
+    let (_, found) = call("GET", &format!("/inspections/{id}"), json!({}));
     assert_eq!(found["next_times"].as_array().unwrap().len(), 5);
     let mut off = draft;
     off["schedule"] = Value::Null;
-    assert_eq!(call(&local, "PUT", &format!("/inspections/{id}"), off).0, 200);
-    assert!(local.schedules().is_empty());
+    assert_eq!(call("PUT", &format!("/inspections/{id}"), off).0, 200);
+    assert!(local.fake.schedules().is_empty());
 }
 
 #[test]
 fn a_run_that_died_or_was_stopped_closes_its_report() {
     let local = fleet(1);
-    let inspection = made(&local, "echo 1 a");
-    let (_, report) = call(&local, "POST", &format!("/inspections/{inspection}/run"), json!({}));
+    let inspection = made("echo 1 a");
+    let (_, report) = call("POST", &format!("/inspections/{inspection}/run"), json!({}));
     let id = report["id"].as_str().unwrap();
-    let (status, body) = call(&local, "DELETE", &format!("/reports/{id}"), json!({}));
+    let (status, body) = call("DELETE", &format!("/reports/{id}"), json!({}));
     assert_eq!((status, body["code"].as_str().unwrap()), (409, "inspection.report_running"));
-    let (status, body) = call(&local, "POST", &format!("/reports/{id}/cancel"), json!({}));
+    let (status, body) = call("POST", &format!("/reports/{id}/cancel"), json!({}));
     assert_eq!((status, &body["status"]), (200, &json!("cancelled")));
-    local.pump(report["run"].as_str().unwrap(), false).unwrap();
-    let (_, body) = call(&local, "GET", &format!("/reports/{id}"), json!({}));
+    pump(&local.fake, report["run"].as_str().unwrap(), false).unwrap();
+    let (_, body) = call("GET", &format!("/reports/{id}"), json!({}));
     assert_eq!(body["status"], "cancelled", "a late action does not wake it");
 }
 
 #[test]
 fn viewer_reads_and_changes_nothing() {
-    let local = fleet(1);
-    let inspection = made(&local, "echo 1 a");
-    assert_eq!(call_as(&local, "viewer", "GET", "/inspections", json!({})).0, 200);
+    let _fleet = fleet(1);
+    let inspection = made("echo 1 a");
+    assert_eq!(call_as("viewer", "GET", "/inspections", json!({})).0, 200);
     for (method, path) in [
         ("POST", format!("/inspections/{inspection}/run")),
         ("DELETE", format!("/inspections/{inspection}")),
         ("POST", "/templates/redis/copy".into()),
     ] {
-        assert_eq!(call_as(&local, "viewer", method, &path, json!({ "id": "xx" })).0, 403, "{method} {path}");
+        assert_eq!(call_as("viewer", method, &path, json!({ "id": "xx" })).0, 403, "{method} {path}");
     }
 }
 

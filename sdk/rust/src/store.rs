@@ -148,7 +148,8 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         Query { raw, of: PhantomData }
     }
 
-    fn write(&self, id: &str, data: &T, expected: Expected) -> Result<u64> {
+    /// Writes a record, if it is as expected; else a conflict (409). Answers its version.
+    pub fn write(&self, id: &str, data: &T, expected: Expected) -> Result<u64> {
         Ok(Batch::new().write(self, id, data, expected)?.apply()?.first().copied().unwrap_or_default())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+pub use plenum_sdk::Problem;
 use serde_json::Value;
 
 use super::parse;
@@ -15,34 +15,23 @@ pub const MAX_SOURCE: usize = 256 * 1024;
 /// Largest command of one check.
 const MAX_COMMAND: usize = 16 * 1024;
 
-/// One thing that is wrong with a template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// Where: a JSON pointer into the template.
-    pub pointer: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl Problem {
-    fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into() }
-    }
+fn problem(pointer: impl Into<String>, message: impl Into<String>) -> Problem {
+    Problem { pointer: pointer.into(), message: message.into() }
 }
 
 /// Reads YAML (JSON is YAML too) into a template.
 pub fn read(source: &str) -> Result<Template, Vec<Problem>> {
     if source.len() > MAX_SOURCE {
-        return Err(vec![Problem::new("", format!("the template has {} bytes, {MAX_SOURCE} are allowed: split it", source.len()))]);
+        return Err(vec![problem("", format!("the template has {} bytes, {MAX_SOURCE} are allowed: split it", source.len()))]);
     }
-    let value: Value = serde_norway::from_str(source).map_err(|error| vec![Problem::new("", format!("not YAML: {error}"))])?;
+    let value: Value = serde_norway::from_str(source).map_err(|error| vec![problem("", format!("not YAML: {error}"))])?;
     from_value(value)
 }
 
 /// Checks a template that came as JSON.
 pub fn from_value(value: Value) -> Result<Template, Vec<Problem>> {
     let template: Template = serde_path_to_error::deserialize(value)
-        .map_err(|error| vec![Problem::new(pointer_of(&error.path().to_string()), error.inner().to_string())])?;
+        .map_err(|error| vec![problem(pointer_of(&error.path().to_string()), error.inner().to_string())])?;
     let problems = check(&template);
     if problems.is_empty() { Ok(template) } else { Err(problems) }
 }
@@ -71,66 +60,65 @@ fn pointer_of(path: &str) -> String {
 pub fn check(template: &Template) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !is_id(&template.id, '-') {
-        problems.push(Problem::new("/id", "an id has 2 to 60 of a-z, 0-9 and '-'"));
+        problems.push(problem("/id", "an id has 2 to 60 of a-z, 0-9 and '-'"));
     }
     if template.title.en.trim().is_empty() {
-        problems.push(Problem::new("/title", "give the template a title"));
+        problems.push(problem("/title", "give the template a title"));
     }
     if !is_id(&template.model, '_') {
-        problems.push(Problem::new("/model", "name the CMDB model of the targets, such as host or postgresql"));
+        problems.push(problem("/model", "name the CMDB model of the targets, such as host or postgresql"));
     }
     if template.checks.is_empty() {
-        problems.push(Problem::new("/checks", "a template needs at least one check"));
+        problems.push(problem("/checks", "a template needs at least one check"));
     }
     if template.checks.len() > MAX_CHECKS {
-        problems.push(Problem::new("/checks", format!("{} checks, {MAX_CHECKS} are allowed: split the template", template.checks.len())));
+        problems.push(problem("/checks", format!("{} checks, {MAX_CHECKS} are allowed: split the template", template.checks.len())));
     }
     let mut categories = HashSet::new();
     for (at, category) in template.categories.iter().enumerate() {
         if !categories.insert(category.id.as_str()) {
-            problems.push(Problem::new(format!("/categories/{at}/id"), format!("the category {:?} is there twice", category.id)));
+            problems.push(problem(format!("/categories/{at}/id"), format!("the category {:?} is there twice", category.id)));
         }
     }
     let mut ids = HashSet::new();
     for (at, check) in template.checks.iter().enumerate() {
         let here = |field: &str| format!("/checks/{at}/{field}");
         if !is_id(&check.id, '-') {
-            problems.push(Problem::new(here("id"), "an id has 2 to 60 of a-z, 0-9 and '-'"));
+            problems.push(problem(here("id"), "an id has 2 to 60 of a-z, 0-9 and '-'"));
         }
         if !ids.insert(check.id.as_str()) {
-            problems.push(Problem::new(here("id"), format!("the check {:?} is there twice", check.id)));
+            problems.push(problem(here("id"), format!("the check {:?} is there twice", check.id)));
         }
         if check.title.en.trim().is_empty() {
-            problems.push(Problem::new(here("title"), "give the check a title"));
+            problems.push(problem(here("title"), "give the check a title"));
         }
         if !check.category.is_empty() && !categories.contains(check.category.as_str()) {
-            problems.push(Problem::new(here("category"), format!("no category {:?} in /categories: add it there", check.category)));
+            problems.push(problem(here("category"), format!("no category {:?} in /categories: add it there", check.category)));
         }
         if check.command.trim().is_empty() {
-            problems.push(Problem::new(here("command"), "the command is empty"));
+            problems.push(problem(here("command"), "the command is empty"));
         }
         if check.command.len() > MAX_COMMAND {
-            problems.push(Problem::new(here("command"), format!("the command is longer than {MAX_COMMAND} bytes")));
+            problems.push(problem(here("command"), format!("the command is longer than {MAX_COMMAND} bytes")));
         }
         if check.command.contains('\0') {
-            problems.push(Problem::new(here("command"), "the command contains a NUL character"));
+            problems.push(problem(here("command"), "the command contains a NUL character"));
         }
         if check.timeout == 0 || check.timeout > 300 {
-            problems.push(Problem::new(here("timeout"), "a timeout is 1 to 300 seconds"));
+            problems.push(problem(here("timeout"), "a timeout is 1 to 300 seconds"));
         }
         let mut params = HashSet::new();
         for (index, param) in check.params.iter().enumerate() {
             if !is_id(&param.name, '_') || param.name.contains('-') {
-                problems.push(Problem::new(here(&format!("params/{index}/name")), "a parameter's name has 2 to 60 of a-z, 0-9 and '_'"));
+                problems.push(problem(here(&format!("params/{index}/name")), "a parameter's name has 2 to 60 of a-z, 0-9 and '_'"));
             }
             if !params.insert(param.name.as_str()) {
-                problems
-                    .push(Problem::new(here(&format!("params/{index}/name")), format!("the parameter {:?} is there twice", param.name)));
+                problems.push(problem(here(&format!("params/{index}/name")), format!("the parameter {:?} is there twice", param.name)));
             }
             if !param.pattern.is_empty() {
                 match parse::whole(&param.pattern) {
-                    Err(error) => problems.push(Problem::new(here(&format!("params/{index}/pattern")), error)),
-                    Ok(regex) if !regex.is_match(&param.default) => problems.push(Problem::new(
+                    Err(error) => problems.push(problem(here(&format!("params/{index}/pattern")), error)),
+                    Ok(regex) if !regex.is_match(&param.default) => problems.push(problem(
                         here(&format!("params/{index}/default")),
                         format!("the default {:?} does not match the pattern {:?}", param.default, param.pattern),
                     )),
@@ -141,46 +129,46 @@ pub fn check(template: &Template) -> Vec<Problem> {
         let fields = match parse::fields(&check.parse) {
             Ok(fields) => fields,
             Err((field, message)) => {
-                problems.push(Problem::new(here(&format!("parse/{field}")), message));
+                problems.push(problem(here(&format!("parse/{field}")), message));
                 None
             }
         };
         let known = |field: &str| fields.as_ref().is_none_or(|fields| fields.iter().any(|known| known == field));
         let list = || fields.as_deref().unwrap_or_default().join(", ");
         if !check.label.is_empty() && !known(&check.label) {
-            problems.push(Problem::new(here("label"), format!("{:?} is none of the parser's fields ({})", check.label, list())));
+            problems.push(problem(here("label"), format!("{:?} is none of the parser's fields ({})", check.label, list())));
         }
         if check.thresholds.is_empty() {
-            problems.push(Problem::new(here("thresholds"), "a check without a threshold finds nothing: add one"));
+            problems.push(problem(here("thresholds"), "a check without a threshold finds nothing: add one"));
         }
         let mut names = HashSet::new();
         for (index, threshold) in check.thresholds.iter().enumerate() {
             let place = |field: &str| here(&format!("thresholds/{index}/{field}"));
             if !names.insert(threshold.name()) {
-                problems.push(Problem::new(
+                problems.push(problem(
                     place("id"),
                     format!("two thresholds are called {:?}: give one of them an id of its own", threshold.name()),
                 ));
             }
             if !known(&threshold.field) {
-                problems.push(Problem::new(place("field"), format!("{:?} is none of the parser's fields ({})", threshold.field, list())));
+                problems.push(problem(place("field"), format!("{:?} is none of the parser's fields ({})", threshold.field, list())));
             }
             if let Some(message) = wrong_value(threshold.op, &threshold.value) {
-                problems.push(Problem::new(place("value"), message));
+                problems.push(problem(place("value"), message));
             }
             for (other, condition) in threshold.and.iter().enumerate() {
                 if !known(&condition.field) {
-                    problems.push(Problem::new(
+                    problems.push(problem(
                         place(&format!("and/{other}/field")),
                         format!("{:?} is none of the parser's fields ({})", condition.field, list()),
                     ));
                 }
                 if let Some(message) = wrong_value(condition.op, &condition.value) {
-                    problems.push(Problem::new(place(&format!("and/{other}/value")), message));
+                    problems.push(problem(place(&format!("and/{other}/value")), message));
                 }
             }
             if threshold.message.en.trim().is_empty() {
-                problems.push(Problem::new(place("message"), "say what the finding means"));
+                problems.push(problem(place("message"), "say what the finding means"));
             }
         }
     }

@@ -419,14 +419,18 @@ pub(crate) fn now() -> Timestamp {
     with(|s| s.now)
 }
 
-/// Not random at all, but never twice the same: tests are to be repeatable.
+/// Not random at all, but never twice the same, and no part of it either: tests are to be repeatable, and plugins cut ids short.
 pub(crate) fn random(count: usize) -> Vec<u8> {
     with(|s| {
         s.ids += 1;
-        let mut bytes = s.ids.to_be_bytes().to_vec();
-        bytes.resize(count.max(8), 0);
-        bytes.rotate_right(count.saturating_sub(8));
-        bytes.truncate(count);
-        bytes
+        // SplitMix64, seeded by how many times it was asked.
+        let mut state = s.ids.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let words = std::iter::repeat_with(|| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        });
+        words.flat_map(u64::to_be_bytes).take(count).collect()
     })
 }

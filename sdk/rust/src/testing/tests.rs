@@ -112,3 +112,10 @@ fn jobs_answer_by_what_is_asked_and_threads_share_the_platform() {
     let id = started.join().unwrap().id;
     assert_eq!(jobs::output_text(&id, "n1", jobs::Stream::Stdout, 100).unwrap(), "hello");
 }
+
+#[test]
+fn ids_differ_from_their_first_characters_on() {
+    let _fake = Fake::new();
+    let ids: BTreeSet<String> = (0..1000).map(|_| crate::random::id().chars().take(16).collect()).collect();
+    assert_eq!((ids.len(), crate::random::bytes(3).len()), (1000, 3));
+}
