@@ -9,14 +9,15 @@ use crate::{flow, reports};
 
 /// Targets in one file; a browser has to open it.
 const MAX_TARGETS: usize = 2_000;
-/// Bytes of an export; beyond this, evidence is left out and the file says so.
+/// Bytes of evidence in a file; beyond this it is left out and the file says so.
 const MAX_EVIDENCE_BYTES: usize = 6 * 1024 * 1024;
+/// Bytes of a table; beyond this the least bad targets are left out and its last line says so.
+const MAX_CSV_BYTES: usize = 24 * 1024 * 1024;
 
 /// A table of all findings and of what could not be inspected.
 pub fn csv(id: &str, locale: &str) -> Result<String> {
     let report = reports::detail(id)?;
     let plans = reports::plans(id)?;
-    let (targets, cut) = reports::every_target(id, 20_000)?;
     let zh = locale.starts_with("zh");
     // The mark lets spreadsheets read UTF-8.
     let mut out = String::from("\u{feff}");
@@ -26,34 +27,44 @@ pub fn csv(id: &str, locale: &str) -> Result<String> {
         ["target", "model", "target state", "score", "template", "check", "result", "object", "message", "advice"]
     };
     row(&mut out, head.iter().map(|text| (*text).to_owned()));
-    for target in &targets {
-        let plan = plans.iter().find(|plan| plan.index == target.plan);
-        let template = plan.map(|plan| plan.template.title.get(locale).to_owned()).unwrap_or_default();
-        let score = target.score.map(|score| score.to_string()).unwrap_or_default();
-        let mut line = |check: &str, result: &str, object: &str, message: &str, advice: &str| {
-            let cells =
-                [&target.label, &target.model, state_word(target.state, zh), &score, &template, check, result, object, message, advice];
-            row(&mut out, cells.iter().map(|text| (*text).to_string()));
-        };
-        if target.state != TargetState::Inspected {
-            line("", state_word(target.state, zh), "", target.reason.get(locale), "");
+    let complete = reports::each_target(id, |target| {
+        if out.len() > MAX_CSV_BYTES {
+            return Ok(false);
         }
-        for result in &target.results {
-            let check = plan.and_then(|plan| plan.template.checks.iter().find(|check| check.id == result.check));
-            let title = check.map_or(result.check.as_str(), |check| check.title.get(locale));
-            let advice = check.map_or("", |check| check.advice.get(locale));
-            if result.items.is_empty() {
-                line(title, status_word(result.status, zh), "", result.value.get(locale), "");
-            }
-            for item in &result.items {
-                line(title, status_word(item.level.into(), zh), &item.label, item.message.get(locale), advice);
-            }
-        }
-    }
-    if cut {
-        row(&mut out, [format!("… {} targets in all", report.report.totals.targets.total)].into_iter());
+        csv_target(&mut out, target, plans.iter().find(|plan| plan.index == target.plan), locale, zh);
+        Ok(true)
+    })?;
+    if !complete {
+        let total = report.report.totals.targets.total;
+        row(
+            &mut out,
+            [if zh { format!("… 已截断，共 {total} 个目标") } else { format!("… cut here; {total} targets in all") }].into_iter(),
+        );
     }
     Ok(out)
+}
+
+fn csv_target(out: &mut String, target: &Target, plan: Option<&Plan>, locale: &str, zh: bool) {
+    let template = plan.map(|plan| plan.template.title.get(locale).to_owned()).unwrap_or_default();
+    let score = target.score.map(|score| score.to_string()).unwrap_or_default();
+    let mut line = |check: &str, result: &str, object: &str, message: &str, advice: &str| {
+        let cells = [&target.label, &target.model, state_word(target.state, zh), &score, &template, check, result, object, message, advice];
+        row(out, cells.iter().map(|text| (*text).to_string()));
+    };
+    if target.state != TargetState::Inspected {
+        line("", state_word(target.state, zh), "", target.reason.get(locale), "");
+    }
+    for result in &target.results {
+        let check = plan.and_then(|plan| plan.template.checks.iter().find(|check| check.id == result.check));
+        let title = check.map_or(result.check.as_str(), |check| check.title.get(locale));
+        let advice = check.map_or("", |check| check.advice.get(locale));
+        if result.items.is_empty() {
+            line(title, status_word(result.status, zh), "", result.value.get(locale), "");
+        }
+        for item in &result.items {
+            line(title, status_word(item.level.into(), zh), &item.label, item.message.get(locale), advice);
+        }
+    }
 }
 
 fn row(out: &mut String, cells: impl Iterator<Item = String>) {
@@ -79,8 +90,6 @@ pub fn csv_cell(text: &str) -> String {
 pub fn html(id: &str, locale: &str) -> Result<String> {
     let detail = reports::detail(id)?;
     let plans = reports::plans(id)?;
-    let (mut targets, cut) = reports::every_target(id, MAX_TARGETS)?;
-    targets.truncate(MAX_TARGETS);
     let zh = locale.starts_with("zh");
     let w = |en: &'static str, zh_text: &'static str| if zh { zh_text } else { en };
     let totals = &detail.report.totals;
@@ -136,10 +145,14 @@ pub fn html(id: &str, locale: &str) -> Result<String> {
         ));
     }
     checks_table(&mut out, &plans, totals, locale, zh);
-    let mut evidence_bytes = 0;
-    for target in &targets {
+    let (mut evidence_bytes, mut seen) = (0, 0);
+    let complete = reports::each_target(id, |target| {
+        if seen == MAX_TARGETS {
+            return Ok(false);
+        }
+        seen += 1;
         let plan = plans.iter().find(|plan| plan.index == target.plan);
-        let evidence = if evidence_bytes < MAX_EVIDENCE_BYTES && target.state == TargetState::Inspected {
+        let evidence = if evidence_bytes < MAX_EVIDENCE_BYTES && !target.found.is_empty() {
             let found = EVIDENCE.get(&flow::part(id, target.index))?.map(|doc| doc.data);
             evidence_bytes += found.as_ref().map_or(0, |all| all.checks.iter().map(|check| check.stdout.len() + check.stderr.len()).sum());
             found
@@ -147,8 +160,9 @@ pub fn html(id: &str, locale: &str) -> Result<String> {
             None
         };
         target_section(&mut out, target, plan, evidence.as_ref(), locale, zh);
-    }
-    if cut {
+        Ok(true)
+    })?;
+    if !complete {
         out.push_str(&format!(
             "<p class=\"problem\">{} {MAX_TARGETS} / {}</p>\n",
             w("This file holds the worst targets only:", "本文件仅包含最差的目标："),

@@ -345,6 +345,7 @@ pub fn grade(input: GradeInput) -> Result<GradeOutput> {
                 // A target that could not be asked proves nothing about what was found on it.
                 if let (TargetState::Inspected, Some(before)) = (target.state, before.get(&target.key)) {
                     target.changes = diff::compare(before, &target.results);
+                    target.changed = place(target.changes.len());
                 }
                 totals.push(&target);
                 let id = part(&input.report, asked.index);
@@ -436,8 +437,10 @@ fn judge(
         score: counts.score(),
         rank: Target::rank_of(state, &results),
         counts,
+        found: Target::found_in(&results),
         results,
         changes: Vec::new(),
+        changed: 0,
         duration_ms,
     };
     Ok((target, TargetEvidence { report: input.report.clone(), checks: evidence }))
@@ -451,7 +454,7 @@ fn key(template: &Template, instance: &str) -> String {
 fn last_time(previous: Option<&str>, template: &Template, targets: &[Asked]) -> Result<BTreeMap<String, Vec<grade::CheckResult>>> {
     let mut out = BTreeMap::new();
     let Some(previous) = previous else { return Ok(out) };
-    let keys = targets.iter().map(|target| cel(&key(template, &target.instance))).collect::<Vec<_>>().join(", ");
+    let keys = targets.iter().map(|target| cel(key(template, &target.instance))).collect::<Vec<_>>().join(", ");
     let filter = format!("report == {} && key in [{keys}]", cel(previous));
     for doc in TARGETS.query().filter(filter).limit(100).page()?.items {
         if doc.data.state == TargetState::Inspected {

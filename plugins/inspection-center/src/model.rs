@@ -380,12 +380,24 @@ pub struct Target {
     /// What is different from the last report.
     #[serde(default)]
     pub changes: Vec<Changed>,
+    /// How many those are, to find the targets that have some.
+    #[serde(default)]
+    pub changed: u32,
+    /// Checks that found something, or could not be evaluated: to find the targets of a check.
+    #[serde(default)]
+    pub found: Vec<String>,
     /// How long its script took.
     #[serde(default)]
     pub duration_ms: u64,
 }
 
 impl Target {
+    /// Checks that have something to say.
+    pub fn found_in(results: &[CheckResult]) -> Vec<String> {
+        let speaks = |result: &&CheckResult| result.status.level().is_some() || result.status == Status::Error;
+        results.iter().filter(speaks).map(|result| result.check.clone()).collect()
+    }
+
     /// The worst status as a number that sorts.
     pub fn rank_of(state: TargetState, results: &[CheckResult]) -> u32 {
         if state != TargetState::Inspected {

@@ -7,6 +7,8 @@ use plenum_sdk::{Error, Page, Result, Timestamp, cel, clock, jobs, random, workf
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::check::diff::Changed;
+use crate::check::grade::CheckResult;
 use crate::check::score::Counts;
 use crate::check::template::Text;
 use crate::inspections::{self, Listed, WORKFLOW};
@@ -324,6 +326,55 @@ pub struct Row {
     pub target: Target,
 }
 
+/// How a check ended on the targets of a report, a page of them: those where it has something to say, or all.
+pub fn check(id: &str, plan: u32, check: &str, all: bool, cursor: Option<String>, limit: u32) -> Result<Page<CheckRow>> {
+    get(id)?;
+    let mut filter = format!("report == {} && plan == {plan} && rank < 4", cel(id));
+    if !all {
+        filter.push_str(&format!(" && {} in found", cel(check)));
+    }
+    let page = TARGETS.query().filter(filter).sort("rank").cursor(cursor).limit(limit).page()?;
+    let row = |doc: Document<Target>| {
+        let result = doc.data.results.into_iter().find(|result| result.check == check)?;
+        Some(CheckRow { index: doc.data.index, label: doc.data.label, result })
+    };
+    Ok(Page { items: page.items.into_iter().filter_map(row).collect(), next_cursor: page.next_cursor, total: page.total })
+}
+
+/// How a check ended on a target.
+#[derive(Debug, Serialize)]
+pub struct CheckRow {
+    /// The target's place in the report.
+    pub index: u32,
+    /// What people call it.
+    pub label: String,
+    /// How it ended.
+    pub result: CheckResult,
+}
+
+/// The targets of a report on which something changed since the one before, a page of them.
+pub fn changes(id: &str, cursor: Option<String>, limit: u32) -> Result<Page<ChangeRow>> {
+    get(id)?;
+    let filter = format!("report == {} && changed > 0", cel(id));
+    let page = TARGETS.query().filter(filter).sort("rank").cursor(cursor).limit(limit).page()?;
+    let row =
+        |doc: Document<Target>| ChangeRow { index: doc.data.index, plan: doc.data.plan, label: doc.data.label, changes: doc.data.changes };
+    Ok(Page { items: page.items.into_iter().map(row).collect(), next_cursor: page.next_cursor, total: page.total })
+}
+
+/// What changed on a target.
+#[derive(Debug, Serialize)]
+pub struct ChangeRow {
+    /// The target's place in the report.
+    pub index: u32,
+    /// Which template.
+    pub plan: u32,
+    /// What people call it.
+    pub label: String,
+    /// It.
+    pub changes: Vec<Changed>,
+}
+
 /// Which targets.
 #[derive(Debug, Clone, Default)]
 pub struct TargetQuery {
@@ -347,19 +398,20 @@ pub fn evidence(report: &str, index: u32) -> Result<TargetEvidence> {
     Ok(EVIDENCE.get(&id)?.ok_or_else(|| missing("target", &id))?.data)
 }
 
-/// All targets of a report, for exports.
-pub fn every_target(id: &str, limit: usize) -> Result<(Vec<Target>, bool)> {
-    let mut out: Vec<Target> = Vec::new();
+/// Hands the targets of a report over, the worst first, page by page: all of a large report would not fit a call's memory. Ends early when
+/// `each` answers false; says whether all were seen.
+pub fn each_target(id: &str, mut each: impl FnMut(&Target) -> Result<bool>) -> Result<bool> {
     let mut query = TargetQuery { limit: 200, ..TargetQuery::default() };
     loop {
         let page = targets(id, &query)?;
-        out.extend(page.items.into_iter().map(|row| row.target));
+        for row in &page.items {
+            if !each(&row.target)? {
+                return Ok(false);
+            }
+        }
         query.cursor = page.next_cursor;
         if query.cursor.is_none() {
-            return Ok((out, false));
-        }
-        if out.len() >= limit {
-            return Ok((out, true));
+            return Ok(true);
         }
     }
 }

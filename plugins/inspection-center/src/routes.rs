@@ -75,6 +75,11 @@ pub fn router() -> Router {
             Ok(Json(reports::cancel(&id(r)?)?))
         })
         .get("/reports/{id}/progress", |r: &Request| Ok::<_, Error>(Json(reports::progress(&id(r)?, r.query("execution")?)?)))
+        .get("/reports/{id}/changes", |r: &Request| Ok::<_, Error>(Json(reports::changes(&id(r)?, r.query("cursor")?, limit(r)?)?)))
+        .get("/reports/{id}/checks/{plan}/{check}", |r: &Request| -> Result<_> {
+            let all = r.query::<bool>("all")?.unwrap_or(false);
+            Ok(Json(reports::check(&id(r)?, r.param("plan")?, &r.param::<String>("check")?, all, r.query("cursor")?, limit(r)?)?))
+        })
         .get("/reports/{id}/targets", targets)
         .get("/reports/{id}/targets/{index}/evidence", |r: &Request| -> Result<_> {
             let index: String = r.param("index")?;

@@ -52,9 +52,17 @@ fn a_report_is_graded_scored_and_compared_with_the_last_one() {
     let second = run(&local, &inspection, false);
     assert_eq!(second["previous"], first["id"]);
     assert_eq!(second["totals"]["changes"], json!({ "new": 2, "worse": 2, "better": 2, "gone": 0 }), "on both targets");
+    let id = second["id"].as_str().unwrap();
+    let (_, changes) = call("GET", &format!("/reports/{id}/changes?limit=1"), json!({}));
+    assert_eq!((&changes["total"], changes["items"][0]["changes"].as_array().unwrap().len()), (&json!(2), 3));
+    let (_, rows) = call("GET", &format!("/reports/{id}/checks/0/files"), json!({}));
+    assert_eq!((&rows["total"], &rows["items"][0]["result"]["status"]), (&json!(2), &json!("fatal")));
     std::fs::write(&file, "").unwrap();
     let third = run(&local, &inspection, false);
     assert_eq!((&third["score"], &third["totals"]["changes"]["gone"]), (&json!(100), &json!(6)));
+    let rows =
+        |all: &str| call("GET", &format!("/reports/{}/checks/0/files{all}", third["id"].as_str().unwrap()), json!({})).1["total"].clone();
+    assert_eq!((rows(""), rows("?all=true")), (json!(0), json!(2)), "where all is well there is nothing to show, unless asked");
     let (_, trend) = call("GET", &format!("/inspections/{inspection}/trend"), json!({}));
     let scores: Vec<_> = trend["items"].as_array().unwrap().iter().map(|point| point["score"].as_u64().unwrap()).collect();
     assert_eq!(scores, [80, 80, 100]);
@@ -147,6 +155,9 @@ fn what_a_machine_prints_cannot_become_html_or_a_formula() {
     let (_, html) = call("GET", &format!("/reports/{id}/export.html"), json!({}));
     assert!(!html.as_str().unwrap().contains("<script"), "{html}");
     assert!(html.as_str().unwrap().contains("&lt;script&gt;"));
+    for outside in ["http://", "https://", "src=", "@import", "url("] {
+        assert!(!html.as_str().unwrap().contains(outside), "the file needs nothing else, yet it has {outside}");
+    }
     let (_, csv) = call("GET", &format!("/reports/{id}/export.csv"), json!({}));
     assert!(csv.as_str().unwrap().contains("\"'=cmd()"), "{csv}");
 }

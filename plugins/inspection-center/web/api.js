@@ -34,3 +34,6 @@ export const get = (path) => api('GET', path);
 export const post = (path, body = {}) => api('POST', path, body);
 export const putJson = (path, body) => api('PUT', path, body);
 export const del = (path) => api('DELETE', path);
+
+/** Viewers look: what would be refused is not offered. */
+export const mayWrite = () => state.user?.role !== 'viewer';

@@ -10,9 +10,9 @@ const app = document.getElementById('app');
 let leave = null;
 let turn = 0;
 
-/** Shows a place: `inspections`, `inspections/new`, `inspections/<id>`, `inspections/<id>/edit`, `reports/<id>`, `templates`, `templates/<id>`. */
+/** Shows a place: `inspections`, `inspections/new`, `inspections/new/<template>`, `inspections/<id>`, `inspections/<id>/edit`, `reports/<id>`, `templates`, `templates/<id>`. */
 export async function go(path, replaced) {
-  if (leave?.ask && !(await leave.ask())) return;
+  if (leave?.ask && !(await leave.ask())) { state.bridge.setPath(state.path); return; }
   leave?.stop?.();
   leave = null;
   const mine = ++turn;
@@ -26,7 +26,7 @@ export async function go(path, replaced) {
   try {
     const [kind, id, what] = parts;
     const view = kind === 'templates' ? (id ? template : templates) : kind === 'reports' && id ? report : kind === 'inspections' && (id === 'new' || what === 'edit') ? editor : id ? inspection : inspections;
-    const made = await view(main, { go, id, again: () => go(path, true), alive: () => mine === turn });
+    const made = await view(main, { go, id, from: what, again: () => go(path, true), alive: () => mine === turn });
     if (mine === turn) leave = made || null;
     else made?.stop?.();
   } catch (error) {

@@ -38,6 +38,14 @@ export function later(fn, ms) {
   return (...args) => { clearTimeout(timer); timer = setTimeout(() => fn(...args), ms); };
 }
 
+/** Runs `fn` at once, then at most every `ms`, and once more for calls that came between: a stream of calls never starves it. */
+export function throttled(fn, ms) {
+  let timer = null;
+  let again = false;
+  const tick = () => { if (again) { again = false; timer = setTimeout(tick, ms); fn(); } else timer = null; };
+  return () => { if (timer) again = true; else { timer = setTimeout(tick, ms); fn(); } };
+}
+
 let ids = 0;
 export function field(label, input, hint, error) {
   const id = `f${++ids}`;
@@ -52,7 +60,8 @@ export function field(label, input, hint, error) {
 export function dialog(title, body, actions) {
   return new Promise((resolve) => {
     const box = h('dialog', { 'aria-labelledby': 'dlg' });
-    const end = (value) => { box.close(); box.remove(); resolve(value); };
+    const before = document.activeElement;
+    const end = (value) => { box.close(); box.remove(); before?.focus?.(); resolve(value); };
     const form = h('form', { method: 'dialog', onsubmit: (e) => { e.preventDefault(); end(actions.submit()); } },
       h('h2', { id: 'dlg' }, title), body,
       h('div', { class: 'row end' },
@@ -70,11 +79,27 @@ export function tabs(list, current, pick) {
   const keys = (e) => {
     const at = list.findIndex((tab) => tab.id === current);
     const to = e.key === 'ArrowRight' ? at + 1 : e.key === 'ArrowLeft' ? at - 1 : -1;
-    if (to >= 0 && to < list.length) { e.preventDefault(); pick(list[to].id); bar.querySelectorAll('button')[to]?.focus(); }
+    if (to >= 0 && to < list.length) { e.preventDefault(); pick(list[to].id); document.querySelector(`[role=tab][data-tab="${list[to].id}"]`)?.focus(); }
   };
   for (const tab of list) {
-    bar.append(h('button', { role: 'tab', type: 'button', 'aria-selected': String(tab.id === current), tabindex: tab.id === current ? 0 : -1, onclick: () => pick(tab.id), onkeydown: keys },
+    bar.append(h('button', { role: 'tab', type: 'button', 'data-tab': tab.id, 'aria-selected': String(tab.id === current), tabindex: tab.id === current ? 0 : -1, onclick: () => pick(tab.id), onkeydown: keys },
       tab.title, tab.count !== undefined && h('span', { class: 'count' }, tab.count)));
   }
   return bar;
+}
+
+/** A page of a list after the other, on demand: `load(cursor)` answers {items, next_cursor}. */
+export async function paged(load, draw, empty, moreText) {
+  const list = h('div');
+  let cursor = null;
+  const more = h('button', { type: 'button', class: 'btn more', onclick: async () => { more.disabled = true; try { await next(); } finally { more.disabled = false; } } }, moreText);
+  const next = async () => {
+    const page = await load(cursor);
+    const first = !cursor;
+    cursor = page.next_cursor;
+    if (first && !page.items.length) put(list, empty); else list.append(draw(page.items, first));
+    more.hidden = !cursor;
+  };
+  await next();
+  return [list, more];
 }

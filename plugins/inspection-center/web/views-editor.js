@@ -1,12 +1,15 @@
 import { get, post, putJson, state } from './api.js';
-import { field, h, later, put, say } from './dom.js';
+import { dialog, field, h, later, put, say } from './dom.js';
 import { t, tx, when } from './i18n.js';
 import { start } from './views-inspections.js';
 
 const EXAMPLES = { host: ['os_id == "debian"', 'env == "production"', 'hostname.startsWith("web")', 'memory_bytes > 8000000000'], default: ['version.startsWith("15")', 'port == 5432', 'status == "running"'] };
 const zones = () => { try { return Intl.supportedValuesOf('timeZone'); } catch { return ['UTC', 'Asia/Shanghai', 'Europe/Berlin', 'America/New_York']; } };
 
-export async function editor(main, { go, id, alive }) {
+/** A question before edits are lost. */
+export const discard = async () => !!(await dialog(t('Unsaved changes'), h('p', { class: 'muted' }, t('Leave without saving?')), { ok: t('Leave'), cancel: t('Stay'), danger: true, submit: () => true }));
+
+export async function editor(main, { go, id, from, alive }) {
   const editing = id !== 'new' && id;
   const all = (await get('/templates')).items;
   const full = new Map();
@@ -16,6 +19,8 @@ export async function editor(main, { go, id, alive }) {
     const old = await get(`/inspections/${id}`);
     Object.assign(draft, { name: old.name, description: old.description, items: old.items, schedule: old.schedule, keep_reports: old.keep_reports, version: old.version });
   }
+  const chosen = !editing && all.find((x) => x.id === from);
+  if (chosen) Object.assign(draft, { name: tx(chosen.title), items: [{ template: chosen.id, filter: '', overrides: {} }] });
   let step = 0;
   let failure = null;
   let touched = false;
@@ -195,6 +200,6 @@ export async function editor(main, { go, id, alive }) {
   }
 
   put(main, h('div', { class: 'head' }, h('h1', {}, editing ? `${t('Edit inspection')}: ${draft.name}` : t('New inspection'))), list, box, foot);
-  await show(0);
-  return { ask: null, stop() { touched = false; } };
+  await show(chosen ? 1 : 0);
+  return { ask: () => !touched || discard() };
 }

@@ -1,5 +1,5 @@
-import { del, get, post, raw, state } from './api.js';
-import { h, later, put, tabs } from './dom.js';
+import { del, get, mayWrite, post, raw, state } from './api.js';
+import { h, later, paged, put, tabs, throttled } from './dom.js';
 import { t, tx, when } from './i18n.js';
 import { LEVELS, counts, gauge, score, tag } from './parts.js';
 import { ask, start } from './views-inspections.js';
@@ -28,8 +28,9 @@ async function follow(main, data, { go, id, again, alive }) {
   const progress = h('div', { class: 'bar', role: 'progressbar', 'aria-label': t('Progress'), 'aria-valuemin': 0, 'aria-valuemax': 100 }, bar);
   const text = h('p', { role: 'status' }, t('Planning: finding the targets'));
   const body = h('tbody');
+  const rest = h('p', { class: 'hint', style: 'padding:6px 12px' });
   const stopButton = h('button', { class: 'btn danger', onclick: async () => { stopButton.disabled = true; try { await post(`/reports/${id}/cancel`); again(); } catch (e) { state.bridge.notify('error', e.message); stopButton.disabled = false; } } }, t('Stop'));
-  put(main, top(data, go, stopButton), h('section', { class: 'panel' }, text, progress), h('section', { class: 'panel flush' }, h('table', {}, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, t('Targets')), h('th', { scope: 'col' }, t('Status')))), body)));
+  put(main, top(data, go, mayWrite() && stopButton), h('section', { class: 'panel' }, text, progress), h('section', { class: 'panel flush' }, h('table', {}, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, t('Targets')), h('th', { scope: 'col' }, t('Status')))), body), rest));
   let busy = false;
   let missed = false;
   let execution = '';
@@ -45,12 +46,13 @@ async function follow(main, data, { go, id, again, alive }) {
       progress.setAttribute('aria-valuenow', percent);
       text.textContent = now.total ? t('{a} of {b} done', { a: now.done, b: now.total }) : t('Planning: finding the targets');
       put(body, now.targets.map((x) => h('tr', {}, h('th', { scope: 'row' }, x.label), h('td', {}, h('span', { class: `tag ${x.state}` }, t(x.state)), x.reason && h('span', { class: 'muted' }, ` ${x.reason}`)))));
+      rest.textContent = now.total > now.targets.length ? t('and {n} more', { n: now.total - now.targets.length }) : '';
     } catch (error) { if (alive()) text.textContent = error.message; } finally {
       busy = false;
       if (missed) { missed = false; soon(); }
     }
   };
-  const soon = later(look, 150);
+  const soon = throttled(look, 700);
   let off = null;
   const heard = (event) => {
     // Jobs name the run that started them; the newest is the one that is asked now.
@@ -86,8 +88,8 @@ function draw(main, data, { go, id }) {
     const view = { targets: byTarget, checks: byCheck, changes: changesView }[tab];
     Promise.resolve(view(data, id, rank)).then((el) => put(body, el)).catch((e) => put(body, h('p', { class: 'error' }, e.message)));
   }
-  put(main, top(data, go, [h('button', { class: 'btn primary', onclick: () => start(data.inspection, go) }, t('Run now')), h('button', { class: 'btn', onclick: file('html', 'text/html') }, t('Export HTML')), h('button', { class: 'btn', onclick: file('csv', 'text/csv') }, t('Export CSV')),
-    h('button', { class: 'btn danger', onclick: async () => { if (await ask(t('Delete this report?'))) { try { await del(`/reports/${id}`); go(`inspections/${data.inspection}`); } catch (e) { state.bridge.notify('error', e.message); } } } }, t('Delete'))]),
+  put(main, top(data, go, [mayWrite() && h('button', { class: 'btn primary', onclick: () => start(data.inspection, go) }, t('Run now')), h('button', { class: 'btn', onclick: file('html', 'text/html') }, t('Export HTML')), h('button', { class: 'btn', onclick: file('csv', 'text/csv') }, t('Export CSV')),
+    mayWrite() && h('button', { class: 'btn danger', onclick: async () => { if (await ask(t('Delete this report?'))) { try { await del(`/reports/${id}`); go(`inspections/${data.inspection}`); } catch (e) { state.bridge.notify('error', e.message); } } } }, t('Delete'))]),
   data.problems?.length > 0 && h('div', { class: 'banner', role: 'alert' }, data.problems.map((p) => h('p', {}, tx(p)))),
   h('section', { class: 'panel sum', 'aria-label': t('Score') }, gauge(data.score),
     h('div', { class: 'levels' }, level('fatal', c.fatal, '0'), level('warning', c.warning, '1'), level('notification', c.notification, '2'), still('ok', c.ok), still('skipped', c.skipped + c.not_applicable), still('error', c.error)),
@@ -105,12 +107,17 @@ async function byTarget(data, id, rank) {
   let page;
   let query = '';
   const more = h('button', { class: 'btn', onclick: () => load(page.next_cursor) }, t('Show more'));
+  let turn = 0;
   async function load(cursor) {
+    const mine = ++turn;
     const p = new URLSearchParams({ limit: '50' });
     if (rank !== '') p.set('rank', rank);
     if (query) p.set('search', query);
     if (cursor) p.set('cursor', cursor);
-    page = await get(`/reports/${id}/targets?${p}`);
+    const found = await get(`/reports/${id}/targets?${p}`);
+    // Somebody typed on meanwhile: the answer to the older question is not shown over the newer one's.
+    if (mine !== turn) return;
+    page = found;
     const rows = page.items.map((x) => targetRow(data, id, x, page.items.length === 1 && !cursor));
     if (cursor) list.append(...rows); else put(list, rows.length ? rows : h('p', { class: 'empty muted' }, t('Nothing matches')));
     more.hidden = !page.next_cursor;
@@ -167,41 +174,31 @@ function resultRow(data, target, result, evidence) {
   }, false, `res ${result.status}`);
 }
 
-async function everyTarget(id) {
-  const out = [];
-  let cursor = '';
-  do {
-    const page = await get(`/reports/${id}/targets?limit=200${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
-    out.push(...page.items);
-    cursor = page.next_cursor;
-  } while (cursor && out.length < 2000);
-  return out;
-}
-
 function byCheck(data, id) {
-  let all = null;
-  const targets = () => (all ||= everyTarget(id));
   return data.plans.map((plan) => {
     const rows = plan.template.checks.map((check) => {
       const n = data.totals.checks.find((x) => x.plan === plan.index && x.check === check.id)?.counts || {};
       const worst = ORDER.find((s) => n[s] > 0) || 'not_applicable';
       return { check, n, worst };
     }).sort((a, b) => ORDER.indexOf(a.worst) - ORDER.indexOf(b.worst));
+    const line = ({ label, result }) => h('tr', {}, h('th', { scope: 'row' }, label), h('td', {}, tag(result.status)), h('td', {}, result.items?.length ? result.items.map((i) => h('div', {}, tx(i.message))) : tx(result.value)));
+    const pages = (check, all) => paged((cursor) => get(`/reports/${id}/checks/${plan.index}/${encodeURIComponent(check.id)}?limit=50&all=${all}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`),
+      (items) => h('table', {}, h('tbody', {}, items.map(line))), h('p', { class: 'muted' }, t('No findings')), t('Show more'));
     return h('section', { class: 'panel flush' }, h('h2', { style: 'padding:12px 14px 4px' }, tx(plan.template.title)), rows.map(({ check, n, worst }) => fold([tag(worst), h('strong', { class: 'grow' }, tx(check.title)), counts(n.fatal || n.warning || n.notification ? n : {}), n.ok > 0 && h('span', { class: 'muted' }, `${n.ok} ${t('OK')}`)], async () => {
-      const found = (await targets()).filter((x) => x.plan === plan.index).map((x) => ({ target: x, result: x.results.find((r) => r.check === check.id) })).filter((x) => x.result).sort((a, b) => ORDER.indexOf(a.result.status) - ORDER.indexOf(b.result.status));
-      return [h('p', { class: 'muted' }, tx(check.description)), check.advice && h('p', { class: 'advice' }, h('strong', {}, `${t('Advice')}: `), tx(check.advice)),
-        h('table', {}, h('tbody', {}, found.slice(0, 200).map(({ target, result }) => h('tr', {}, h('th', { scope: 'row' }, target.label), h('td', {}, tag(result.status)), h('td', {}, result.items?.length ? result.items.map((i) => h('div', {}, tx(i.message))) : tx(result.value))))))];
+      const out = h('div', {}, await pages(check, false));
+      const others = h('button', { type: 'button', class: 'btn small', onclick: async () => { others.remove(); try { put(out, await pages(check, true)); } catch (e) { put(out, h('p', { class: 'error' }, e.message)); } } }, t('All targets'));
+      return [h('p', { class: 'muted' }, tx(check.description)), check.advice && h('p', { class: 'advice' }, h('strong', {}, `${t('Advice')}: `), tx(check.advice)), out, others];
     })));
   });
 }
 
 async function changesView(data, id) {
   if (!data.previous) return h('p', { class: 'panel' }, t('This is the first report: there is nothing to compare with.'));
-  const found = (await everyTarget(id)).flatMap((x) => x.changes.map((change) => ({ x, change })));
-  if (!found.length) return h('p', { class: 'panel' }, t('Nothing changed since the last report.'));
   const order = ['new', 'worse', 'better', 'gone'];
-  found.sort((a, b) => order.indexOf(a.change.change) - order.indexOf(b.change.change));
-  return h('section', { class: 'panel flush scroll' }, h('table', { class: 'cardy' }, h('tbody', {}, found.map(({ x, change }) => h('tr', {},
+  const line = (x, change) => h('tr', {},
     h('td', {}, h('span', { class: `tag ${change.change === 'new' || change.change === 'worse' ? 'failed' : 'ok'}` }, t(change.change))), h('td', {}, change.before && tag(change.before), change.before && change.after && ' → ', change.after && tag(change.after)),
-    h('th', { scope: 'row' }, x.label), h('td', {}, h('strong', {}, tx(checkOf(data, x.plan, change.check)?.title) || change.check), ' ', tx(change.message)))))));
+    h('th', { scope: 'row' }, x.label), h('td', {}, h('strong', {}, tx(checkOf(data, x.plan, change.check)?.title) || change.check), ' ', tx(change.message)));
+  const rows = (items) => items.flatMap((x) => [...x.changes].sort((a, b) => order.indexOf(a.change) - order.indexOf(b.change)).map((change) => line(x, change)));
+  return h('section', { class: 'panel flush scroll' }, await paged((cursor) => get(`/reports/${id}/changes?limit=50${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`),
+    (items) => h('table', { class: 'cardy' }, h('tbody', {}, rows(items))), h('p', { style: 'padding:14px' }, t('Nothing changed since the last report.')), t('Show more')));
 }

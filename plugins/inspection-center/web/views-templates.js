@@ -1,15 +1,16 @@
-import { del, get, post, putJson, state } from './api.js';
+import { del, get, mayWrite, post, putJson, state } from './api.js';
 import { dialog, field, h, later, put, tabs } from './dom.js';
 import { t, tx, when } from './i18n.js';
 import { tag } from './parts.js';
-import { ask } from './views-inspections.js';
+import { discard } from './views-editor.js';
+import { ask, inspectAll } from './views-inspections.js';
 
 export async function templates(main, { go }) {
   const { items } = await get('/templates');
   put(main, h('div', { class: 'head' }, h('h1', {}, t('Templates'))),
     h('div', { class: 'panel flush scroll' }, h('table', { class: 'cardy' }, h('thead', {}, h('tr', {}, ['Name', 'Model', 'Check', 'Status', 'Actions'].map((x) => h('th', { scope: 'col' }, x && t(x))))), h('tbody', {}, items.map((x) => h('tr', {},
       h('th', { scope: 'row' }, h('button', { class: 'link', onclick: () => go(`templates/${x.id}`) }, tx(x.title)), h('div', { class: 'muted' }, tx(x.description))), h('td', { 'data-l': t('Model') }, h('code', {}, x.model)), h('td', { 'data-l': t('Check') }, x.checks),
-      h('td', {}, h('span', { class: 'tag' }, x.builtin ? t('built-in') : t('own')), x.updated_at ? h('div', { class: 'muted' }, when(x.updated_at)) : ''), h('td', {}, h('button', { class: 'btn small', onclick: () => copy(x.id, tx(x.title), go) }, t('Copy')))))))));
+      h('td', {}, h('span', { class: 'tag' }, x.builtin ? t('built-in') : t('own')), x.updated_at ? h('div', { class: 'muted' }, when(x.updated_at)) : ''), h('td', {}, mayWrite() && h('div', { class: 'row' }, h('button', { class: 'btn small', 'aria-label': `${t('Inspect all')}: ${tx(x.title)}`, onclick: (e) => { e.currentTarget.disabled = true; inspectAll(x, go); } }, t('Inspect all')), h('button', { class: 'btn small', 'aria-label': `${t('New inspection')}: ${tx(x.title)}`, onclick: () => go(`inspections/new/${x.id}`) }, t('Inspect some…')), h('button', { class: 'btn small', 'aria-label': `${t('Copy')}: ${tx(x.title)}`, onclick: () => copy(x.id, tx(x.title), go) }, t('Copy'))))))))));
   return null;
 }
 
@@ -71,7 +72,7 @@ export async function template(main, { go, id }) {
           h('input', { type: 'text', class: 'mono', style: 'width:150px', 'aria-label': t('Field'), value: th.field, oninput: set(th, 'field') }),
           h('select', { 'aria-label': t('Comparison'), style: 'width:auto', onchange: set(th, 'op') }, ['>', '>=', '<', '<=', '==', '!=', 'in', 'not_in', 'contains', 'not_contains'].map((x) => h('option', { value: x, selected: x === th.op }, x))),
           h('input', { type: 'text', class: 'mono wide', 'aria-label': t('Value'), value: typeof th.value === 'string' ? th.value : JSON.stringify(th.value), oninput: (e) => { try { th.value = JSON.parse(e.target.value); } catch { th.value = e.target.value; } touch('form'); check(); } }),
-          h('input', { type: 'text', class: 'wide', style: 'flex:1 1 240px', 'aria-label': `${t('Message')} (${t('English')})`, value: (typeof th.message === 'string' ? (th.message = { en: th.message, zh: '' }) : th.message).en, oninput: set(th.message, 'en') }))),
+          h('input', { type: 'text', class: 'wide', style: 'flex:1 1 240px', 'aria-label': `${t('Message')} (${t('English')})`, value: (typeof th.message === 'string' ? (th.message = { en: th.message, zh: '' }) : th.message).en, oninput: set(th.message, 'en') }), h('input', { type: 'text', class: 'wide', style: 'flex:1 1 240px', 'aria-label': `${t('Message')} (${t('Chinese')})`, placeholder: t('Chinese'), value: th.message.zh || '', oninput: set(th.message, 'zh') }))),
         h('button', { type: 'button', class: 'btn small danger', onclick: () => { model.checks.splice(at, 1); touch('form'); check(); show(); } }, t('Remove'))));
     return [h('p', { class: 'muted' }, t('Saving the form writes new YAML: its comments are lost.')),
       h('section', { class: 'panel' }, both(t('Title'), model, 'title'), both(t('Description'), model, 'description')),
@@ -82,8 +83,8 @@ export async function template(main, { go, id }) {
       } }, t('Add check'))];
   }
   put(main, h('div', { class: 'head' }, h('div', {}, h('h1', {}, tx(model.title), ' ', h('span', { class: 'tag' }, entry.builtin ? t('built-in') : t('own'))), h('p', { class: 'muted' }, tx(model.description)), entry.builtin && h('p', { class: 'muted' }, t('Built-in templates are read-only. Copy this one to change it.'))),
-    h('div', { class: 'row' }, !entry.builtin && saveButton, h('button', { class: 'btn', onclick: () => copy(id, tx(model.title), go) }, t('Copy')), !entry.builtin && h('button', { class: 'btn danger', onclick: async () => { if (await ask(t('Delete this template?'))) { try { await del(`/templates/${id}`); go('templates'); } catch (e) { state.bridge.notify('error', e.message); } } } }, t('Delete')))),
+    mayWrite() && h('div', { class: 'row' }, !entry.builtin && saveButton, h('button', { class: 'btn', onclick: () => copy(id, tx(model.title), go) }, t('Copy')), !entry.builtin && h('button', { class: 'btn danger', onclick: async () => { if (await ask(t('Delete this template?'))) { try { await del(`/templates/${id}`); dirty = null; go('templates'); } catch (e) { state.bridge.notify('error', e.message); } } } }, t('Delete')))),
   status, bar, body);
   show();
-  return null;
+  return { ask: () => !dirty || discard() };
 }
