@@ -2,5 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod doors;
+mod every_door;
 mod inspection;
 mod packages;
+mod scripts;
+mod wrong_words;

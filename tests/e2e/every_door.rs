@@ -1,0 +1,151 @@
+//! A viewer at every route that changes something. The routes come from the API's own description: a new one without an entry
+//! here fails the test, so that nobody forgets to try it.
+
+use plenum_tests::{Agent, Client, Host, HostOptions, eventually};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// What a viewer may send: their own session, password and tokens, and questions that change nothing.
+const OPEN: &[&str] = &[
+    "POST /session",
+    "DELETE /session",
+    "PUT /session/password",
+    "POST /tokens",
+    "DELETE /tokens/{id}",
+    "POST /cmdb/filter/check",
+    "POST /jobs/targets/preview",
+    "POST /schedules/preview",
+    "POST /workflows/validate",
+];
+
+/// A body that an operator or administrator could send, so that nothing but the permission stands in the way.
+fn body(door: &str, node: &str, version: i64) -> Option<Value> {
+    let flow = "document: {dsl: '1.0.0', namespace: default, name: theirs, version: '1.0.0'}\ndo:\n  - one: {set: {a: 1}}\n";
+    let target = json!({"nodes": [{"node_id": node}]});
+    Some(match door {
+        "POST /users" => json!({"name": "x1", "role": "viewer", "password": "correct horse battery"}),
+        "PATCH /users/{id}" => json!({"role": "administrator"}),
+        "POST /cmdb/associations" => json!({"kind": "contains", "from": {"model": "team", "id": "t"}, "to": {"model": "team", "id": "t"}}),
+        "POST /cmdb/models" => json!({"name": "gadget", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
+        "PUT /cmdb/models/{model}" => json!({"name": "team", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
+        "POST /cmdb/models/{model}/instances" => json!({"attributes": {"name": "intruders"}}),
+        "PATCH /cmdb/models/{model}/instances/{id}" => json!({"attributes": {"name": "intruders"}, "version": version}),
+        "POST /jobs/executions" => json!({"script": {"language": "sh", "content": "id"}, "targets": target}),
+        "POST /nodes/enrolment-tokens" => json!({}),
+        "PATCH /nodes/{id}" => json!({"name": "mine"}),
+        "POST /plugins" => json!({"id": "inspection-center", "permissions": []}),
+        "PUT /plugins/{id}/settings" => json!({}),
+        "POST /plugins/{id}/actions/{action}" => json!({}),
+        "POST /schedules" => json!({"name": "s", "cron": "0 6 * * *", "timezone": "UTC", "target": {"kind": "workflow", "name": "theirs"}}),
+        "PATCH /schedules/{id}" => json!({"enabled": true}),
+        "POST /workflows" => json!({"name": "mine", "source": flow}),
+        "PUT /workflows/{name}" => json!({"source": flow}),
+        "POST /workflows/{name}/runs" => json!({"input": {}}),
+        _ => return None,
+    })
+}
+
+/// Doors without a body.
+const BARE: &[&str] = &[
+    "DELETE /cmdb/associations/{id}",
+    "DELETE /cmdb/models/{model}",
+    "DELETE /cmdb/models/{model}/instances/{id}",
+    "POST /jobs/executions/{id}/cancel",
+    "DELETE /nodes/{id}",
+    "POST /nodes/{id}/collect",
+    "DELETE /plugins/{id}",
+    "POST /plugins/{id}/disable",
+    "POST /plugins/{id}/enable",
+    "POST /runs/{id}/cancel",
+    "DELETE /schedules/{id}",
+    "DELETE /workflows/{name}",
+];
+
+/// All that a viewer could have changed, but for what changes by itself.
+async fn state(admin: &Client) -> Value {
+    let mut all = serde_json::Map::new();
+    for path in
+        ["users", "tokens", "cmdb/models", "cmdb/models/team/instances", "plugins", "schedules", "workflows", "nodes/enrolment-tokens"]
+    {
+        all.insert(path.to_owned(), admin.get(&format!("/api/v1/{path}")).await["items"].clone());
+    }
+    for path in ["jobs/executions", "runs"] {
+        all.insert(path.to_owned(), admin.get(&format!("/api/v1/{path}")).await["total"].clone());
+    }
+    let node = admin.get("/api/v1/nodes").await["items"][0].clone();
+    all.insert("node".to_owned(), json!([node["name"], node["state"]]));
+    // Their figures count calls, which refusals are not; the rest must stay.
+    for plugin in all["plugins"].as_array_mut().into_iter().flatten() {
+        plugin.as_object_mut().unwrap().remove("stats");
+    }
+    Value::Object(all)
+}
+
+#[tokio::test]
+async fn a_viewer_changes_nothing_through_any_of_them() {
+    let host = Host::start(HostOptions::default()).await;
+    let _agent = Agent::start(&host).await;
+    let admin = host.admin().await;
+    admin.post("/api/v1/users", json!({"name": "vera", "role": "viewer", "password": "correct horse battery"})).await;
+    let vera = Client::sign_in(&host.url, "vera", "correct horse battery").await;
+    let node = eventually("the node", || async { admin.get("/api/v1/nodes").await["items"].as_array()?.first().cloned() }).await;
+    let node = node["id"].as_str().unwrap().to_owned();
+    let team = admin.post("/api/v1/cmdb/models/team/instances", json!({"attributes": {"name": "Operations"}})).await;
+    let source = "document: {dsl: '1.0.0', namespace: default, name: theirs, version: '1.0.0'}\ndo:\n  - long: {wait: {hours: 1}}\n";
+    admin.post("/api/v1/workflows", json!({"name": "theirs", "source": source})).await;
+    let run = admin.post("/api/v1/workflows/theirs/runs", json!({"input": {}})).await;
+    let schedule =
+        json!({"name": "s", "cron": "0 6 * * *", "timezone": "UTC", "target": {"kind": "workflow", "name": "theirs"}, "enabled": false});
+    let schedule = admin.post("/api/v1/schedules", schedule).await;
+    admin.post("/api/v1/plugins", json!({"id": "inspection-center", "permissions": ["store", "cmdb.read", "jobs.read", "jobs.run", "workflow.read", "workflow.run", "events.read"]})).await;
+    let job = admin
+        .post(
+            "/api/v1/jobs/executions",
+            json!({"script": {"language": "sh", "content": "sleep 60"}, "targets": {"nodes": [{"node_id": node}]}}),
+        )
+        .await;
+    let me = admin.get("/api/v1/session").await;
+    let text = |v: &Value| v["id"].as_str().unwrap_or_default().to_owned();
+
+    let before = state(&admin).await;
+    let document = admin.get("/api/v1/openapi.json").await;
+    let mut tried = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let Some(path) = path.strip_prefix("/api/v1") else { continue };
+        for method in item.as_object().unwrap().keys().filter(|m| matches!(m.as_str(), "post" | "put" | "patch" | "delete")) {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let door = format!("{method} {path}");
+            if OPEN.contains(&door.as_str()) {
+                continue;
+            }
+            let sent = body(&door, &node, team["version"].as_i64().unwrap_or(1));
+            assert!(sent.is_some() || BARE.contains(&door.as_str()), "{door} is a new door: say here what a viewer would send to it");
+            let id = match path.split('/').nth(1).unwrap() {
+                "users" => text(&me),
+                "cmdb" => text(&team),
+                "jobs" => text(&job),
+                "nodes" => node.clone(),
+                "plugins" => "inspection-center".to_owned(),
+                "runs" => text(&run),
+                "schedules" => text(&schedule),
+                _ => "none".to_owned(),
+            };
+            let at = path.replace("{id}", &id).replace("{model}", "team").replace("{name}", "theirs").replace("{action}", "plan");
+            let (status, problem) = vera.send(method, &format!("/api/v1{at}"), sent).await;
+            assert_eq!(status, StatusCode::FORBIDDEN, "{door}: {problem:#}");
+            assert_eq!(problem["code"], "access.denied", "{door}");
+            assert!(problem["detail"].as_str().unwrap().len() > 10, "{door} says why: {problem:#}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 25, "{tried}");
+    assert_eq!(state(&admin).await, before);
+    // Into a plugin: a page may be looked at, its changing requests are refused by the host.
+    let (status, _) = vera.send(Method::GET, "/api/v1/plugins/inspection-center/http/inspections", None).await;
+    assert_eq!(status, StatusCode::OK);
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+        let (status, p) = vera.send(method.clone(), "/api/v1/plugins/inspection-center/http/inspections", Some(json!({"name": "x"}))).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{method}: {p:#}");
+    }
+    println!("{tried} doors tried");
+}
