@@ -63,7 +63,7 @@ describe('server-sent events', () => {
   });
   it('go on after the last id when the connection breaks', async () => {
     const seen: (string | null)[] = [];
-    const stream = (text: string) => new Response(new Blob([text]).stream(), { status: 200 });
+    const stream = (text: string) => new Response(text, { status: 200 });
     let calls = 0;
     vi.stubGlobal('fetch', (_: string, init: RequestInit) => {
       seen.push(new Headers(init.headers).get('last-event-id'));

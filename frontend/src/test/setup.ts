@@ -8,6 +8,7 @@ globalThis.ResizeObserver ??= class {
   unobserve() {}
   disconnect() {}
 } as typeof ResizeObserver;
+window.scrollTo = () => {};
 
 afterEach(() => {
   cleanup();
