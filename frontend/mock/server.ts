@@ -83,7 +83,7 @@ const need = <T>(x: T | undefined): T => {
 
 type Handler = (m: string[], q: URLSearchParams, body: Body) => unknown;
 const routes: [string, RegExp, Handler][] = [
-  ['GET', /^\/session$/, () => { if (!signedIn) throw new Refused(401, 'access.signed_out', 'Not signed in', 'sign in first'); return { ...user, permissions }; }],
+  ['GET', /^\/session$/, () => (signedIn ? { ...user, permissions } : undefined)],
   ['POST', /^\/session$/, (_m, _q, b) => { if (b.password === 'wrong') throw new Refused(401, 'access.wrong_password', 'Sign-in failed', 'the name or the password is wrong'); signedIn = true; return { ...user, permissions }; }],
   ['DELETE', /^\/session$/, () => { signedIn = false; }],
   ['PUT', /^\/session\/password$/, (_m, _q, b) => { if (b.current !== 'secret') throw new Refused(401, 'access.wrong_password', 'Sign-in failed', 'the current password is wrong'); }],

@@ -24,17 +24,17 @@ export function Root() {
 
   if (session.isPending) return <Loading />;
   if (session.error) {
-    if (session.error instanceof Problem && session.error.status === 401) {
-      return (
-        <Suspense fallback={<Loading />}>
-          <Login />
-        </Suspense>
-      );
-    }
     return (
       <div style={{ padding: 24, maxWidth: 640, margin: '10vh auto' }}>
         <ProblemNote error={session.error} retry={() => void session.refetch()} />
       </div>
+    );
+  }
+  if (session.data === null) {
+    return (
+      <Suspense fallback={<Loading />}>
+        <Login />
+      </Suspense>
     );
   }
   return (

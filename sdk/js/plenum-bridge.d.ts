@@ -2,9 +2,9 @@
 
 declare namespace Plenum {
   interface Context {
-    user: { name: string; display_name: string; role: 'administrator' | 'operator' | 'viewer' };
-    /** `en` or `zh-CN`. */
-    locale: string;
+    user: { id: string; name: string; display_name: string; role: 'administrator' | 'operator' | 'viewer' };
+    /** A BCP 47 tag. */
+    locale: 'en' | 'zh-CN';
     theme: 'light' | 'dark';
     /** Id of the plugin. */
     plugin: string;

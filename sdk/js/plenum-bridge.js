@@ -2,7 +2,7 @@
 // Types are in plenum-bridge.d.ts.
 //
 //   const p = await plenum.connect();
-//   p.context                               user {name, display_name, role}, locale 'en' | 'zh-CN', theme 'light' | 'dark', plugin, path, tokens
+//   p.context                               user {id, name, display_name, role}, locale 'en' | 'zh-CN', theme 'light' | 'dark', plugin, path, tokens
 //   p.onContext(fn)                         called with the new context when the theme, the language or the path changes; answers a function that ends it
 //   await p.http.get('/things')             also post(path, json), put(path, json), patch(path, json), delete(path), request(method, path, body, headers):
 //                                           {status, headers, body} of the plugin's own API, the body as text; a status of 400 or more is an answer too

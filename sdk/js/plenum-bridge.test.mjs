@@ -21,7 +21,7 @@ function page(t, answer = () => null) {
       channel.port1.postMessage({ jsonrpc: '2.0', id: data.id, error: { code: -32003, message: error.message } });
     }
   };
-  const context = { user: { name: 'olga', display_name: 'Olga', role: 'operator' }, locale: 'en', theme: 'light', plugin: 'x', path: '', tokens: {} };
+  const context = { user: { id: '0197', name: 'olga', display_name: 'Olga', role: 'operator' }, locale: 'en', theme: 'light', plugin: 'x', path: '', tokens: {} };
   const say = (source, data, ports) => events.dispatchEvent(Object.assign(new Event('message'), { source, data, ports }));
   const parent = {
     postMessage(data) {

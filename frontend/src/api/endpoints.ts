@@ -1,12 +1,20 @@
 /** Every call that the portal makes, by domain. Paths and shapes are named here and nowhere else. */
-import { http, segment } from './client';
+import { http, Problem, segment } from './client';
 import type * as A from './types';
 
 type L = A.ListParams & Record<string, string | number | boolean | undefined>;
 
 export const api = {
   session: {
-    get: () => http.get<A.Session>('/session'),
+    /** null when nobody is signed in; a session that ended this moment, or a proxy that asks first, may say it as a refusal. */
+    get: async () => {
+      try {
+        return (await http.get<A.Session | undefined>('/session')) ?? null;
+      } catch (e) {
+        if (e instanceof Problem && e.status === 401) return null;
+        throw e;
+      }
+    },
     signIn: (b: { name: string; password: string }) => http.post<A.Session>('/session', b),
     signOut: () => http.delete<void>('/session'),
     password: (b: { current: string; new: string }) => http.put<void>('/session/password', b),

@@ -22,6 +22,11 @@ interface I18n {
   maybe: (key: string, fallback: string) => string;
 }
 
+/** The locale as a BCP 47 tag: what the document and the pages of plugins are told. */
+export function languageTag(locale: Locale): 'en' | 'zh-CN' {
+  return locale === 'zh' ? 'zh-CN' : 'en';
+}
+
 const Ctx = createContext<I18n | null>(null);
 
 export function translate(locale: Locale, key: Key, params?: Params): string {
@@ -44,7 +49,7 @@ function initial(): Locale {
 export function I18nProvider({ children, locale: fixed }: { children: ReactNode; locale?: Locale }) {
   const [locale, set] = useState<Locale>(fixed ?? initial);
   useEffect(() => {
-    document.documentElement.lang = locale === 'zh' ? 'zh-CN' : 'en';
+    document.documentElement.lang = languageTag(locale);
   }, [locale]);
   const setLocale = useCallback((l: Locale) => {
     localStorage.setItem(KEY, l);

@@ -7,7 +7,7 @@
   };
   window.plenum = {
     connect: async () => ({
-      context: { user: { name: 'admin' }, locale: q.get('locale') || 'en', theme: q.get('theme') || 'light', plugin: 'inspection-center', path: location.hash.slice(1) },
+      context: { user: { id: '0197', name: 'admin', display_name: 'Administrator', role: 'administrator' }, locale: q.get('locale') || 'en', theme: q.get('theme') || 'light', plugin: 'inspection-center', path: location.hash.slice(1) },
       http: Object.fromEntries(['get', 'post', 'put', 'delete'].map((m) => [m, (path, body) => request(m.toUpperCase(), path, body)])),
       events: { subscribe: async () => () => {} },
       navigate: (to) => console.log('navigate', to),

@@ -6,7 +6,7 @@ import { onEvent } from '../../api/events';
 import type { Plugin, PluginPage } from '../../api/types';
 import { Loading, Note } from '../../components/base';
 import { saveFile } from '../../components/csv';
-import { useI18n } from '../../i18n';
+import { languageTag, useI18n } from '../../i18n';
 import { useSession } from '../../session';
 import { useTheme } from '../../theme';
 import { cssVariables } from '../../tokens';
@@ -65,8 +65,8 @@ function Frame({ plugin, page, path, onPath, onLeft }: Props & { onLeft: () => v
     const context = (): BridgeContext => {
       const n = now.current;
       return {
-        user: { name: n.session.name, display_name: n.session.display_name, role: n.session.role },
-        locale: n.locale,
+        user: { id: n.session.id, name: n.session.name, display_name: n.session.display_name, role: n.session.role },
+        locale: languageTag(n.locale),
         theme: n.mode,
         plugin: n.plugin.id,
         path: n.path,

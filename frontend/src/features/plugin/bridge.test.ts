@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { CloudEvent } from '../../api/events';
 import { covered, openBridge, typeMatches, type BridgeContext } from './bridge';
 
-const context = (): BridgeContext => ({ user: { name: 'ada', display_name: 'Ada', role: 'viewer' }, locale: 'en', theme: 'dark', plugin: 'demo', path: 'a/b', tokens: {} });
+const context = (): BridgeContext => ({ user: { id: '0197', name: 'ada', display_name: 'Ada', role: 'viewer' }, locale: 'en', theme: 'dark', plugin: 'demo', path: 'a/b', tokens: {} });
 
 interface Answer {
   id?: number;

@@ -9,8 +9,9 @@ import { pluginUrl, portalPath } from './path';
 import type { CloudEvent } from '../../api/events';
 
 export interface BridgeContext {
-  user: { name: string; display_name: string; role: string };
-  locale: string;
+  user: { id: string; name: string; display_name: string; role: string };
+  /** A BCP 47 tag. */
+  locale: 'en' | 'zh-CN';
   theme: 'light' | 'dark';
   plugin: string;
   path: string;

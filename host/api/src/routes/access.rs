@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::Json;
 use axum::extract::{ConnectInfo, FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use plenum_access::{ApiToken, AuditEntry, AuditQuery, Permission, Principal, Role, User, UserPatch};
 use serde::{Deserialize, Serialize};
@@ -210,10 +210,18 @@ impl FromRequestParts<App> for OwnOrigin {
     }
 }
 
-/// Who is signed in.
-#[utoipa::path(get, path = "/session", tag = "access", responses((status = 200, body = SessionInfo), (status = 401, body = Problem)))]
-async fn session(State(app): State<App>, credential: Credential) -> ApiResult<Json<SessionInfo>> {
-    Ok(Json(info(&app, &credential.user.id, credential.user.role).await?))
+/// Who is signed in; empty when nobody is. A token that is not good is refused.
+#[utoipa::path(get, path = "/session", tag = "access",
+    responses((status = 200, body = SessionInfo), (status = 204, description = "Nobody is signed in"), (status = 401, body = Problem)))]
+async fn session(State(app): State<App>, headers: HeaderMap, credential: Result<Credential, ApiError>) -> ApiResult<Response> {
+    match credential {
+        Ok(c) => Ok(Json(info(&app, &c.user.id, c.user.role).await?).into_response()),
+        // The sign-in page has to ask: a refusal would stand in every browser's console as an error.
+        Err(e) if e.problem().status == StatusCode::UNAUTHORIZED.as_u16() && !headers.contains_key(header::AUTHORIZATION) => {
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// Sign in: sets the session cookie.
