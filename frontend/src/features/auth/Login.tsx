@@ -39,9 +39,9 @@ export default function Login() {
   const signIn = useMutation({
     mutationFn: api.session.signIn,
     onSuccess: (session) => {
-      client.clear();
+      // What another person saw goes; the session's own entry stays, for whoever looks at it would not see a new one.
+      client.removeQueries({ predicate: (q) => q.queryKey[0] !== 'session' });
       client.setQueryData(['session'], session);
-      void client.invalidateQueries({ queryKey: ['session'] });
     },
   });
   useEffect(() => {
