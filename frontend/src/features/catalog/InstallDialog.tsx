@@ -42,6 +42,9 @@ export function InstallDialog({ entry: e, onClose }: { entry: CatalogEntry; onCl
       open
       onCancel={onClose}
       width={640}
+      centered
+      // The buttons stay in sight however much is asked for.
+      styles={{ body: { maxHeight: 'calc(100dvh - 220px)', overflowY: 'auto' } }}
       mask={{ closable: false }}
       title={
         <span className="row" style={{ gap: 10 }}>
