@@ -87,6 +87,7 @@ const routes: [string, RegExp, Handler][] = [
   ['POST', /^\/session$/, (_m, _q, b) => { if (b.password === 'wrong') throw new Refused(401, 'access.wrong_password', 'Sign-in failed', 'the name or the password is wrong'); signedIn = true; return { ...user, permissions }; }],
   ['DELETE', /^\/session$/, () => { signedIn = false; }],
   ['PUT', /^\/session\/password$/, (_m, _q, b) => { if (b.current !== 'secret') throw new Refused(401, 'access.wrong_password', 'Sign-in failed', 'the current password is wrong'); }],
+  ['GET', /^\/overview$/, () => ({ nodes: { online: 11, offline: 1 }, executions: { running: 1, succeeded_recent: 40, failed_recent: 2 }, runs: { running: 1, waiting: 1 }, apps: { active: 1, disabled: 0, failed: 0 } })],
   ['GET', /^\/system$/, () => ({ version: '0.1.0', database: 'sqlite', uptime_s: 4000, agent_address: '127.0.0.1:8444' })],
   ['GET', /^\/users$/, (_m, q) => page(users, q)],
   ['POST', /^\/users$/, (_m, _q, b) => { if (String(b.password).length < 10) throw new Refused(422, 'access.invalid', 'A value is not valid', 'a password has at least 10 characters', { pointer: '/password' }); const u = { id: `u-${users.length + 1}`, disabled: false, created_at: data.ago(0), updated_at: data.ago(0), ...b } as (typeof users)[number]; users.push(u); return u; }],

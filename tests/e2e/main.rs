@@ -1,6 +1,7 @@
 //! End to end: the real binaries, on SQLite and on PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod browser;
 mod doors;
 mod every_door;
 mod inspection;

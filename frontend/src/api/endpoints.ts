@@ -19,7 +19,7 @@ export const api = {
     signOut: () => http.delete<void>('/session'),
     password: (b: { current: string; new: string }) => http.put<void>('/session/password', b),
   },
-  system: { get: () => http.get<A.SystemInfo>('/system') },
+  system: { get: () => http.get<A.SystemInfo>('/system'), overview: () => http.get<A.Overview>('/overview') },
   users: {
     list: (q: L = {}) => http.get<A.Page<A.User>>('/users', q),
     create: (b: { name: string; display_name: string; role: A.Role; password: string }) => http.post<A.User>('/users', b),

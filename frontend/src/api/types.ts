@@ -65,6 +65,14 @@ export interface SystemInfo {
   agent_address: string;
 }
 
+/** The figures of the home page; null where the reader may not look. "Recent" is the last 24 hours. */
+export interface Overview {
+  nodes: { online: number; offline: number } | null;
+  executions: { running: number; succeeded_recent: number; failed_recent: number } | null;
+  runs: { running: number; waiting: number } | null;
+  apps: { active: number; disabled: number; failed: number } | null;
+}
+
 // ---- CMDB ----
 export type AttributeKind =
   | 'text'

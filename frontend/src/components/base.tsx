@@ -4,7 +4,7 @@ import { Link } from '@tanstack/react-router';
 import { AlertTriangle, CheckCircle2, Copy, Info, OctagonAlert, type LucideIcon } from 'lucide-react';
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Problem } from '../api/client';
-import { useI18n, type Key } from '../i18n';
+import { useI18n, type Key, type T } from '../i18n';
 import { absoluteTime, duration, relativeTime } from './format';
 
 export function Icon({ of: Of }: { of: LucideIcon }) {
@@ -28,6 +28,21 @@ export function Clip({ children, mono, width }: { children: string | number | nu
       {text}
     </span>
   );
+}
+
+/** Who did it, in the reader's language. The host names principals in English words; those stay as the title, for the audit log is searched by them. */
+export function Who({ actor }: { actor: string }) {
+  const { t } = useI18n();
+  return <span title={actor}>{who(actor, t)}</span>;
+}
+
+export function who(actor: string, t: T): string {
+  const [, plugin, user] = /^plugin ([a-z0-9-]+)(?: for (.+))?$/.exec(actor) ?? [];
+  if (plugin && user) return t('who.pluginFor', { plugin, user });
+  if (plugin) return t('who.plugin', { plugin });
+  if (/^agent \S+$/.test(actor)) return t('who.agent');
+  if (/^system \S+$/.test(actor)) return t('who.system');
+  return actor;
 }
 
 // One clock for all relative times of the page.

@@ -45,6 +45,7 @@ function dress(context) {
   state.user = context.user;
   document.documentElement.lang = state.locale;
   document.documentElement.dataset.theme = context.theme === 'dark' ? 'dark' : 'light';
+  for (const [name, value] of Object.entries(context.tokens || {})) document.documentElement.style.setProperty(name, value);
   return changed;
 }
 

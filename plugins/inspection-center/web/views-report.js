@@ -41,6 +41,7 @@ async function follow(main, data, { go, id, again, alive }) {
       const now = await get(`/reports/${id}/progress${execution ? `?execution=${encodeURIComponent(execution)}` : ''}`);
       if (!alive()) return;
       if (OVER.includes(now.status)) { stop(); again(); return; }
+      main.querySelector('h1 .tag')?.replaceWith(tag(now.status));
       const percent = now.total ? Math.round((100 * now.done) / now.total) : 0;
       bar.style.width = `${percent}%`;
       progress.setAttribute('aria-valuenow', percent);

@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { AuditEntry, Json } from '../../api/types';
 import { Clip, Empty, JsonView, PageHead, Status, Time } from '../../components/base';
+import { absoluteTime } from '../../components/format';
 import { ResourceList, type ListColumn } from '../../components/ResourceList';
 import { isObject } from '../../components/SchemaForm';
 import { useUrl } from '../../components/useUrl';
@@ -11,7 +12,7 @@ import { useI18n } from '../../i18n';
 import { differences } from '../cmdb/History';
 
 export default function Audit() {
-  const { t } = useI18n();
+  const { t, locale } = useI18n();
   const [url, setUrl] = useUrl();
   const [open, setOpen] = useState<AuditEntry | null>(null);
   const columns: ListColumn<AuditEntry>[] = [
@@ -21,7 +22,7 @@ export default function Audit() {
       text: (a) => a.at,
       render: (a) => (
         <button type="button" className="icon-btn" style={{ padding: 0, height: 'auto', color: 'var(--p-accent)' }} title={t('audit.openEntry', { n: a.seq })} onClick={() => setOpen(a)}>
-          <Time at={a.at} both />
+          {absoluteTime(new Date(a.at), locale)}
         </button>
       ),
     },

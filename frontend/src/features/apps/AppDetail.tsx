@@ -21,7 +21,7 @@ export default function AppDetail() {
   const can = useCan();
   const navigate = useNavigate();
   const { modal } = App.useApp();
-  const { id = '', tab = 'overview' } = useParams({ strict: false }) as { id?: string; tab?: string };
+  const { id = '', tab = '' } = useParams({ strict: false }) as { id?: string; tab?: string };
   const [removing, setRemoving] = useState(false);
   const plugin = useQuery({ queryKey: ['plugins', 'one', id], queryFn: () => api.plugins.get(id) });
   const stale = [['plugins'], ['catalog'], ['workflows'], ['actions']];
@@ -82,7 +82,7 @@ export default function AppDetail() {
           ...(can('plugins.manage') ? [{ to: `/apps/${p.id}/settings`, label: t('apps.settings') }, { to: `/apps/${p.id}/logs`, label: t('apps.logs') }] : []),
         ]}
       />
-      {tab === 'overview' && <Overview plugin={p} />}
+      {tab !== 'settings' && tab !== 'logs' && <Overview plugin={p} />}
       {tab === 'settings' && <Settings id={p.id} />}
       {tab === 'logs' && <AppLogs id={p.id} />}
       {removing && <Uninstall plugin={p} onClose={() => setRemoving(false)} />}

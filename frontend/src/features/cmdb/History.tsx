@@ -2,7 +2,7 @@ import { Button } from 'antd';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { api } from '../../api/endpoints';
 import type { Change, Json, Model } from '../../api/types';
-import { Loading, Panel, ProblemNote, Time } from '../../components/base';
+import { Loading, Panel, ProblemNote, Time, Who } from '../../components/base';
 import { useI18n } from '../../i18n';
 import { plain } from './values';
 
@@ -50,7 +50,9 @@ function ChangeItem({ change: c, model }: { change: Change; model: Model }) {
     <li>
       <div className="row wrap" style={{ gap: '2px 10px' }}>
         <strong>{created ? t('change.created') : c.after ? t('change.updated') : t('change.deleted')}</strong>
-        <span className="dim">{c.actor}</span>
+        <span className="dim">
+          <Who actor={c.actor} />
+        </span>
         <Time at={c.at} />
         {c.why && <span>“{c.why}”</span>}
       </div>

@@ -1,9 +1,13 @@
 /** How attributes look and how they are read. */
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import { api } from '../../api/endpoints';
 import type { Attribute, Json } from '../../api/types';
 import { Chip, Clip, JsonView, Status, Time } from '../../components/base';
 import { quantity } from '../../components/format';
 import { useI18n, type Text } from '../../i18n';
+import { useCan } from '../../session';
 
 const STATES = new Set(['online', 'offline', 'running', 'stopped', 'unknown', 'active', 'failed']);
 
@@ -26,7 +30,8 @@ export function AttributeValue({ attribute, value, compact }: { attribute: Attri
       return value ? t('value.yes') : t('value.no');
     case 'integer':
     case 'decimal':
-      return typeof value === 'number' ? <span className="nowrap">{quantity(value, attribute.unit, locale)}</span> : plain(value);
+      // A port or a process id has no unit, and no digits to group.
+      return typeof value === 'number' && (attribute.unit || !Number.isInteger(value)) ? <span className="nowrap">{quantity(value, attribute.unit, locale)}</span> : plain(value);
     case 'timestamp':
       return <Time at={timestamp(value)} both={!compact} />;
     case 'enum': {
@@ -56,9 +61,20 @@ export function AttributeValue({ attribute, value, compact }: { attribute: Attri
     default: {
       const text = plain(value);
       if (attribute.name === 'status' && STATES.has(text)) return <Status value={text} still />;
+      if (!compact && (attribute.name === 'host_id' || attribute.name === 'node_id')) return <Named kind={attribute.name} id={text} />;
       return compact ? <Clip>{text}</Clip> : text;
     }
   }
+}
+
+/** The machine or the node that an id stands for. Its record may be gone: then the id is all that is left. */
+function Named({ kind, id }: { kind: 'host_id' | 'node_id'; id: string }) {
+  const can = useCan();
+  const host = useQuery({ queryKey: ['cmdb', 'instance', 'host', id], queryFn: () => api.cmdb.instance('host', id), enabled: kind === 'host_id', retry: false });
+  const node = useQuery({ queryKey: ['nodes', 'one', id], queryFn: () => api.nodes.get(id), enabled: kind === 'node_id' && can('nodes.read'), retry: false });
+  if (host.data) return <Link to={`/cmdb/host/${id}`}>{host.data.label}</Link>;
+  if (node.data) return <Link to="/nodes" search={{ q: node.data.name } as never}>{node.data.name}</Link>;
+  return <span className="mono">{id}</span>;
 }
 
 /** Times are kept as RFC 3339 or as milliseconds. */
@@ -139,7 +155,7 @@ function Cell({ column, value }: { column: Attribute; value: Json | undefined })
   if (typeof value === 'boolean') return value ? t('value.yes') : t('value.no');
   if (typeof value === 'number') {
     const unit = column.unit ?? (/_bytes$/.test(column.name) ? 'bytes' : /_mbps$/.test(column.name) ? 'Mbit/s' : null);
-    return <span className="nowrap">{quantity(value, unit, locale)}</span>;
+    return <span className="nowrap">{unit || !Number.isInteger(value) ? quantity(value, unit, locale) : value}</span>;
   }
   if (column.kind === 'timestamp') return <Time at={String(value)} />;
   if (Array.isArray(value))

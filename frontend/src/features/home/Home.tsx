@@ -11,30 +11,37 @@ import { useCan, useSession } from '../../session';
 import { AppIcon } from '../catalog/AppIcon';
 import { SummaryBar } from '../jobs/SummaryBar';
 
+const NODES = 8;
+
 export default function Home() {
   const { t } = useI18n();
   const can = useCan();
   const session = useSession();
-  const nodes = useQuery({ queryKey: ['nodes', 'home'], queryFn: () => api.nodes.list({ limit: 500 }), enabled: can('nodes.read') });
+  const overview = useQuery({ queryKey: ['home', 'overview'], queryFn: api.system.overview });
+  // Those that need somebody come first.
+  const offline = useQuery({ queryKey: ['nodes', 'home', 'offline'], queryFn: () => api.nodes.list({ state: 'offline', limit: NODES }), enabled: can('nodes.read') });
+  const online = useQuery({ queryKey: ['nodes', 'home', 'online'], queryFn: () => api.nodes.list({ state: 'online', limit: NODES }), enabled: can('nodes.read') });
   const jobs = useQuery({ queryKey: ['jobs', 'home'], queryFn: () => api.jobs.list({ limit: 8, sort: '-created_at' }), enabled: can('jobs.read') });
   const runs = useQuery({ queryKey: ['runs', 'home'], queryFn: () => api.runs.list({ limit: 8, sort: '-started_at' }), enabled: can('workflow.read') });
   const plugins = usePlugins();
-  const alive = (nodes.data?.items ?? []).filter((n) => n.state !== 'revoked');
-  const online = alive.filter((n) => n.state === 'online').length;
+  const nodes = [...(offline.data?.items ?? []), ...(online.data?.items ?? [])].slice(0, NODES);
   const apps = plugins.data?.items ?? [];
-  const running = (jobs.data?.items ?? []).filter((j) => j.status === 'running').length + (runs.data?.items ?? []).filter((r) => r.status === 'running' || r.status === 'waiting').length;
-  const ready = nodes.data && plugins.data && jobs.data;
-  const fresh = ready && (alive.length === 0 || apps.length === 0 || jobs.data.items.length === 0);
+  const o = overview.data;
+  const machines = (o?.nodes?.online ?? 0) + (o?.nodes?.offline ?? 0);
+  const running = (o?.executions?.running ?? 0) + (o?.runs?.running ?? 0) + (o?.runs?.waiting ?? 0);
+  const ready = o && plugins.data && jobs.data;
+  const fresh = ready && (machines === 0 || apps.length === 0 || jobs.data.items.length === 0);
 
   return (
     <div className="page">
       <PageHead title={t('nav.home')} sub={t('home.hello', { name: session.display_name || session.name })} />
-      {fresh && can('plugins.manage') && <FirstSteps nodes={alive.length > 0} apps={apps.length > 0} jobs={jobs.data.items.length > 0} />}
+      {fresh && can('plugins.manage') && <FirstSteps nodes={machines > 0} apps={apps.length > 0} jobs={jobs.data.items.length > 0} />}
       <div className="stats">
-        <Figure to="/nodes?state=online" value={nodes.data ? online : undefined} label="home.online" tone={online > 0 ? 'online' : 'unknown'} />
-        <Figure to="/nodes?state=offline" value={nodes.data ? alive.length - online : undefined} label="home.offline" tone={alive.length - online > 0 ? 'offline' : 'unknown'} />
-        <Figure to="/jobs" value={jobs.data && runs.data ? running : undefined} label="home.running" tone={running > 0 ? 'running' : 'unknown'} />
-        <Figure to="/apps" value={plugins.data?.items.length} label="home.apps" tone="active" />
+        <Figure to="/nodes?state=online" value={o?.nodes?.online} label="home.online" tone={o?.nodes?.online ? 'online' : 'unknown'} />
+        <Figure to="/nodes?state=offline" value={o?.nodes?.offline} label="home.offline" tone={o?.nodes?.offline ? 'offline' : 'unknown'} />
+        <Figure to="/jobs?status=running" value={o ? running : undefined} label="home.running" tone={running > 0 ? 'running' : 'unknown'} />
+        <Figure to="/jobs?status=failed" value={o?.executions?.failed_recent} label="home.failed" tone={o?.executions?.failed_recent ? 'failed' : 'unknown'} />
+        <Figure to="/apps" value={plugins.data?.items.length} label="home.apps" tone={o?.apps?.failed ? 'failed' : apps.length > 0 ? 'active' : 'unknown'} />
       </div>
       <div className="grid2">
         {can('jobs.read') && (
@@ -86,34 +93,31 @@ export default function Home() {
           </Panel>
         )}
         <InstalledApps />
-        {can('nodes.read') && alive.length > 0 && (
+        {can('nodes.read') && nodes.length > 0 && (
           <Panel title={t('home.nodes')} flush actions={<Link to="/nodes">{t('home.all')}</Link>}>
             <div className="table-wrap">
               <table className="t">
                 <tbody>
-                  {[...alive]
-                    .sort((a, b) => (a.state === b.state ? a.name.localeCompare(b.name) : a.state === 'offline' ? -1 : 1))
-                    .slice(0, 8)
-                    .map((n) => (
-                      <tr key={n.id}>
-                        <td className="fluid">
-                          {n.host_instance_id ? (
-                            <Link to={`/cmdb/host/${n.host_instance_id}`}>
-                              <Clip>{n.name}</Clip>
-                            </Link>
-                          ) : (
+                  {nodes.map((n) => (
+                    <tr key={n.id}>
+                      <td className="fluid">
+                        {n.host_instance_id ? (
+                          <Link to={`/cmdb/host/${n.host_instance_id}`}>
                             <Clip>{n.name}</Clip>
-                          )}
-                        </td>
-                        <td>
-                          <Status value={n.state} />
-                        </td>
-                        <td className="dim mono only-wide-cell">{n.address}</td>
-                        <td className="num">
-                          <Time at={n.last_seen_at} />
-                        </td>
-                      </tr>
-                    ))}
+                          </Link>
+                        ) : (
+                          <Clip>{n.name}</Clip>
+                        )}
+                      </td>
+                      <td>
+                        <Status value={n.state} />
+                      </td>
+                      <td className="dim mono only-wide-cell">{n.address}</td>
+                      <td className="num">
+                        <Time at={n.last_seen_at} />
+                      </td>
+                    </tr>
+                  ))}
                 </tbody>
               </table>
             </div>

@@ -7,7 +7,7 @@ import { BASE } from '../../api/client';
 import { api } from '../../api/endpoints';
 import { openStream } from '../../api/sse';
 import type { Execution as Item, Page, TargetResult } from '../../api/types';
-import { Clip, Elapsed, Icon, JsonView, Loading, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
+import { Clip, Elapsed, Icon, JsonView, Loading, PageHead, Panel, ProblemNote, Status, Time, Who } from '../../components/base';
 import { bytes, duration } from '../../components/format';
 import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
@@ -96,7 +96,7 @@ export default function Execution() {
             <span>
               {t('field.duration')} <Elapsed from={e.started_at} to={e.finished_at} ms={e.duration_ms} />
             </span>
-            <span>{e.created_by}</span>
+            <Who actor={e.created_by} />
             {e.origin && <Origin origin={e.origin} />}
           </>
         }

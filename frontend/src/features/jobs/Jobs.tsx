@@ -4,7 +4,7 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { Play, SquareTerminal, X } from 'lucide-react';
 import { api } from '../../api/endpoints';
 import type { Execution } from '../../api/types';
-import { Chip, Clip, Elapsed, Empty, Icon, PageHead, Status, Time } from '../../components/base';
+import { Chip, Clip, Elapsed, Empty, Icon, PageHead, Status, Time, who } from '../../components/base';
 import { ResourceList, type ListColumn } from '../../components/ResourceList';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
@@ -34,7 +34,7 @@ export default function Jobs() {
     { key: 'status', title: t('field.status'), text: (j) => j.status, render: (j) => <Status value={j.status} /> },
     { key: 'targets', title: t('jobs.targets'), text: (j) => String(j.summary.total), render: (j) => <SummaryBar summary={j.summary} compact /> },
     { key: 'duration', title: t('field.duration'), num: true, text: (j) => String(j.duration_ms ?? ''), render: (j) => <Elapsed from={j.started_at} to={j.finished_at} ms={j.duration_ms} /> },
-    { key: 'by', title: t('field.by'), text: (j) => j.created_by, render: (j) => <Clip width={180}>{j.created_by}</Clip> },
+    { key: 'by', title: t('field.by'), text: (j) => j.created_by, render: (j) => <Clip width={200}>{who(j.created_by, t)}</Clip> },
     { key: 'origin', title: t('jobs.origin'), text: (j) => j.origin ?? '', render: (j) => (j.origin ? <Origin origin={j.origin} /> : null) },
     { key: 'language', title: t('jobs.language'), extra: true, text: (j) => j.script.language, render: (j) => j.script.language },
     { key: 'created', title: t('field.started'), text: (j) => j.created_at, render: (j) => <Time at={j.created_at} /> },

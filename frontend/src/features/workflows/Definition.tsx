@@ -5,7 +5,7 @@ import { CalendarClock, MoreHorizontal, Pencil, Play, Trash2 } from 'lucide-reac
 import { lazy, Suspense, useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { WorkflowDefinition } from '../../api/types';
-import { Chip, Elapsed, Icon, Loading, Note, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
+import { Chip, Clip, Elapsed, Icon, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, who } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
@@ -220,7 +220,7 @@ function RecentRuns({ name }: { name: string }) {
               <Status value={r.status} />
             </div>
             <div className="row between dim">
-              <span className="clip">{r.started_by}</span>
+              <Clip>{who(r.started_by, t)}</Clip>
               <Elapsed from={r.started_at} to={r.finished_at} ms={r.duration_ms} />
             </div>
           </li>

@@ -5,7 +5,7 @@ import { Ban, ChevronDown, ChevronRight, RotateCcw } from 'lucide-react';
 import { useMemo, useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { Json, Run as Item, Task } from '../../api/types';
-import { Clip, Elapsed, Icon, JsonView, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, toneOf } from '../../components/base';
+import { Clip, Elapsed, Icon, JsonView, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, toneOf, Who } from '../../components/base';
 import { isObject } from '../../components/SchemaForm';
 import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
@@ -50,7 +50,7 @@ export default function Run() {
             <span>
               {t('field.duration')} <Elapsed from={r.started_at} to={r.finished_at} ms={r.duration_ms} />
             </span>
-            <span>{r.started_by}</span>
+            <Who actor={r.started_by} />
             {r.origin && <Origin origin={r.origin} />}
             <Link to={`/workflows/${r.workflow}`}>{t('workflows.version', { n: r.version })}</Link>
           </>

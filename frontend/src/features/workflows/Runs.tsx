@@ -2,7 +2,7 @@ import { Link } from '@tanstack/react-router';
 import { GitCommitHorizontal, X } from 'lucide-react';
 import { api } from '../../api/endpoints';
 import type { Run } from '../../api/types';
-import { Chip, Clip, Elapsed, Empty, Icon, PageHead, Status, Time } from '../../components/base';
+import { Chip, Clip, Elapsed, Empty, Icon, PageHead, Status, Time, who } from '../../components/base';
 import { ResourceList, type ListColumn } from '../../components/ResourceList';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
@@ -42,7 +42,7 @@ export default function Runs() {
     },
     { key: 'duration', title: t('field.duration'), num: true, text: (r) => String(r.duration_ms), render: (r) => <Elapsed from={r.started_at} to={r.finished_at} ms={r.duration_ms} /> },
     { key: 'tasks', title: t('workflows.tasks'), num: true, text: (r) => String(r.task_count), render: (r) => r.task_count },
-    { key: 'by', title: t('field.by'), text: (r) => r.started_by, render: (r) => <Clip width={200}>{r.started_by}</Clip> },
+    { key: 'by', title: t('field.by'), text: (r) => r.started_by, render: (r) => <Clip width={200}>{who(r.started_by, t)}</Clip> },
     { key: 'origin', title: t('jobs.origin'), text: (r) => r.origin ?? '', render: (r) => (r.origin ? <Origin origin={r.origin} /> : null) },
     { key: 'started', title: t('field.started'), text: (r) => r.started_at, render: (r) => <Time at={r.started_at} /> },
     { key: 'id', title: 'ID', extra: true, text: (r) => r.id, render: (r) => <Clip mono width={130}>{r.id}</Clip> },

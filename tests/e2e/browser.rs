@@ -1,0 +1,71 @@
+//! The main job as a person does it: `tests/browser/walk.mjs` in a headless Chromium, against a real host with a real agent.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use plenum_tests::{Agent, Database, Host, HostOptions, eventually};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A Redis of the test's own, for the agent to find. Killed when dropped.
+struct Redis {
+    _dir: TempDir,
+    child: Child,
+}
+
+impl Redis {
+    fn start() -> Redis {
+        let dir = tempfile::Builder::new().prefix("plenum-redis-").tempdir().expect("a temporary folder");
+        // A port that was free a moment ago: Redis cannot be asked to choose one and tell.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string(), "--dir"])
+            .arg(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed: apt-get install redis-server");
+        Redis { _dir: dir, child }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn walk(database: Database) {
+    let browser = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+    assert!(
+        browser.join("node_modules/playwright-core").exists(),
+        "the walk needs playwright-core: run `npm ci` in tests/browser, or `make test`"
+    );
+    let _redis = Redis::start();
+    let host = Host::start(HostOptions { database, ..HostOptions::default() }).await;
+    let _agent = Agent::start(&host).await;
+    let admin = host.admin().await;
+    eventually("the agent's facts and the Redis to reach the CMDB", || async {
+        let hosts = admin.get("/api/v1/cmdb/models/host/instances").await;
+        let services = admin.get("/api/v1/cmdb/models/redis/instances").await;
+        (hosts["items"] != json!([]) && services["items"] != json!([])).then_some(())
+    })
+    .await;
+    let mut command = Command::new("node");
+    command
+        .arg("walk.mjs")
+        .current_dir(&browser)
+        .env("PLENUM_URL", &host.url)
+        .env("PLENUM_USER", "admin")
+        .env("PLENUM_PASSWORD", &host.password)
+        .env("PLENUM_SERVICE", "redis");
+    let status = tokio::task::spawn_blocking(move || command.status()).await.unwrap().expect("node is installed");
+    assert!(status.success(), "the walk through the portal failed: see above");
+}
+
+#[tokio::test]
+async fn the_walk_through_the_portal() {
+    walk(Database::Sqlite).await;
+}
