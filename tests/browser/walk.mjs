@@ -1,6 +1,6 @@
 // The main job as a person does it, in a real browser: from signing in to a scheduled inspection, then every page at two sizes, in two
 // themes and two languages. Needs PLENUM_URL, PLENUM_USER and PLENUM_PASSWORD of a fresh host with one agent; PLENUM_SERVICE names the CMDB
-// model of a service that runs beside it; PLENUM_SHOTS is a folder for screenshots. Started by tests/e2e/browser.rs.
+// model of a service that runs beside it; PLENUM_SHOTS is a folder for screenshots; PLENUM_EVERY_PAGE=no leaves out the second half. Started by tests/e2e/browser.rs.
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ const BASE = need('PLENUM_URL');
 const USER = need('PLENUM_USER');
 const PASSWORD = need('PLENUM_PASSWORD');
 const SERVICE = process.env.PLENUM_SERVICE;
+const EVERY_PAGE = process.env.PLENUM_EVERY_PAGE !== 'no';
 const WIDE = { width: 1280, height: 800 };
 const NARROW = { width: 390, height: 844 };
 const SIZES = [WIDE, NARROW];
@@ -426,7 +427,6 @@ const PAGES = {
   entry: '/catalog/inspection-center',
   apps: '/apps',
   app: '/apps/inspection-center',
-  'app-permissions': '/apps/inspection-center/permissions',
   'app-settings': '/apps/inspection-center/settings',
   'app-logs': '/apps/inspection-center/logs',
   users: '/admin/users',
@@ -444,7 +444,7 @@ const PAGES = {
   'template-own': `/app/inspection-center/main/templates/${seen.template}`,
 };
 
-for (const viewport of SIZES) {
+for (const viewport of EVERY_PAGE ? SIZES : []) {
   const size = viewport.width;
   await page.setViewportSize(viewport);
   for (const [name, path] of Object.entries(PAGES)) {
@@ -468,6 +468,7 @@ for (const viewport of SIZES) {
 }
 
 await step('390 wide: the navigation is a drawer that leads on and closes', async () => {
+  await page.setViewportSize(NARROW);
   await page.goto(BASE);
   await page.getByRole('button', { name: 'Open navigation' }).click();
   const drawer = page.getByRole('dialog').getByRole('navigation', { name: 'Main navigation' });

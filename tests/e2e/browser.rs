@@ -37,7 +37,7 @@ impl Drop for Redis {
     }
 }
 
-async fn walk(database: Database) {
+async fn walk(database: Database, every_page: bool) {
     let browser = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     assert!(
         browser.join("node_modules/playwright-core").exists(),
@@ -60,12 +60,19 @@ async fn walk(database: Database) {
         .env("PLENUM_URL", &host.url)
         .env("PLENUM_USER", "admin")
         .env("PLENUM_PASSWORD", &host.password)
-        .env("PLENUM_SERVICE", "redis");
+        .env("PLENUM_SERVICE", "redis")
+        .env("PLENUM_EVERY_PAGE", if every_page { "yes" } else { "no" });
     let status = tokio::task::spawn_blocking(move || command.status()).await.unwrap().expect("node is installed");
     assert!(status.success(), "the walk through the portal failed: see above");
 }
 
 #[tokio::test]
-async fn the_walk_through_the_portal() {
-    walk(Database::Sqlite).await;
+async fn the_walk_through_the_portal_on_sqlite() {
+    walk(Database::Sqlite, true).await;
+}
+
+// The pages are the same: the way through them is enough.
+#[tokio::test]
+async fn the_walk_through_the_portal_on_postgres() {
+    walk(Database::Postgres(plenum_store::testing::postgres_url().await), false).await;
 }

@@ -111,10 +111,12 @@ export function Shell() {
   }, [path]);
 
   const signOut = async () => {
+    // The pages go first and what they asked for comes in: a question after the end of the session would be refused.
+    client.setQueryData(['session'], null);
+    await new Promise((drawn) => setTimeout(drawn));
+    await Promise.allSettled(client.getQueryCache().findAll({ fetchStatus: 'fetching' }).map((q) => q.promise));
     await api.session.signOut().catch(() => {});
-    client.clear();
-    await client.invalidateQueries({ queryKey: ['session'] });
-    void navigate({ to: '/' });
+    // A new document: nothing of this person stays in memory.
     window.location.assign('/');
   };
   const mac = /Mac|iPhone|iPad/.test(navigator.platform);

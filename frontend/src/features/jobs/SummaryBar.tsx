@@ -10,7 +10,7 @@ export function SummaryBar({ summary, compact }: { summary: Execution['summary']
   const parts = ORDER.map((s) => ({ status: s, n: summary[s] ?? 0 })).filter((p) => p.n > 0);
   const text = parts.map((p) => `${t(`status.${p.status}`)} ${p.n}`).join(', ');
   const bar = (
-    <span className="bar" role="img" aria-label={text || t('jobs.noTargets')} title={text} style={{ width: compact ? 90 : '100%', height: compact ? 6 : 8 }}>
+    <span className="bar" role="img" aria-label={text || t('jobs.noTargets')} title={text} style={{ width: compact ? 64 : '100%', height: compact ? 6 : 8 }}>
       {parts.map((p) => (
         <i key={p.status} className={`st-${toneOf(p.status)}`} style={{ width: `${(p.n / Math.max(1, summary.total)) * 100}%`, opacity: p.status === 'pending' || p.status === 'waiting' ? 0.3 : 1 }} />
       ))}
