@@ -94,7 +94,11 @@ function catalogs(root) {
   if (en.size < 300 || zh.size !== en.size) throw new Error(`the catalogs of texts were not understood: ${en.size} and ${zh.size} texts`);
   // One word may be a name that both languages share; a sentence is not.
   const sentences = [...en].filter(([k, text]) => text.includes(' ') && !text.includes('{') && zh.get(k) !== text).map(([, text]) => text);
-  return { keys: [...en.keys()], sentences };
+  // The Inspection Center's texts are their own keys.
+  const app = readFileSync(join(root, 'plugins/inspection-center/web/i18n.js'), 'utf8');
+  const own = [...app.slice(app.indexOf('const zh'), app.indexOf('};')).matchAll(/'([^'{}]+)': '([^']*)'/g)].filter((m) => m[1].includes(' ') && m[1] !== m[2]);
+  if (own.length < 40) throw new Error(`the texts of the Inspection Center were not understood: ${own.length}`);
+  return { keys: [...en.keys()], sentences: [...sentences, ...own.map((m) => m[1])] };
 }
 
 const TEXTS = catalogs(join(import.meta.dirname, '../..'));
