@@ -444,6 +444,25 @@ const PAGES = {
   'template-own': `/app/inspection-center/main/templates/${seen.template}`,
 };
 
+// What opens over a page: where, and the button that opens it, by its name.
+const DIALOGS = {
+  palette: ['/', page.locator('button.find')],
+  'filter-help': ['/cmdb/host', 'How to write a filter'],
+  'instance-new': ['/cmdb/host', 'New instance'],
+  'instance-edit': [`/cmdb/host/${seen.host}`, 'Edit'],
+  'instance-link': [`/cmdb/host/${seen.host}`, 'Link to another instance'],
+  attribute: ['/models/host', 'Add attribute'],
+  'workflow-start': ['/workflows/inspection-center.inspect', 'Start'],
+  'workflow-schedule': ['/workflows/inspection-center.inspect', 'Schedule'],
+  'schedule-new': ['/schedules', 'New schedule'],
+  'user-new': ['/admin/users', 'New user'],
+  'token-new': ['/admin/tokens', 'New token'],
+  'audit-entry': ['/admin/audit', page.getByTitle('Open entry')],
+  uninstall: ['/apps/inspection-center', 'Uninstall'],
+};
+
+const switchLanguage = () => page.locator('header.top button:has(span[lang])').evaluate((b) => b.click());
+
 for (const viewport of EVERY_PAGE ? SIZES : []) {
   const size = viewport.width;
   await page.setViewportSize(viewport);
@@ -452,7 +471,7 @@ for (const viewport of EVERY_PAGE ? SIZES : []) {
       await page.goto(BASE + path);
       await settled(page, watch);
       for (const chinese of [false, true]) {
-        if (chinese) await page.locator('header.top button:has(span[lang])').evaluate((b) => b.click());
+        if (chinese) await switchLanguage();
         for (const colorScheme of ['light', 'dark']) {
           await page.emulateMedia({ colorScheme });
           await settled(page, watch);
@@ -461,8 +480,24 @@ for (const viewport of EVERY_PAGE ? SIZES : []) {
           await sound(page, watch, at, chinese);
         }
       }
-      await page.locator('header.top button:has(span[lang])').evaluate((b) => b.click());
+      await switchLanguage();
       await page.emulateMedia({ colorScheme: 'light' });
+    });
+  }
+  for (const [name, [path, button]] of Object.entries(DIALOGS)) {
+    await step(`${size} wide: ${path}, ${name}`, async () => {
+      await page.goto(BASE + path);
+      await settled(page, watch);
+      await (typeof button === 'string' ? page.getByRole('button', { name: button, exact: true }) : button).first().click();
+      await visible(page.getByRole('dialog'));
+      for (const chinese of [false, true]) {
+        if (chinese) await switchLanguage();
+        await settled(page, watch);
+        const at = `${size}-${name}-${chinese ? 'zh' : 'en'}`;
+        await shots.take(page, at);
+        await sound(page, watch, at, chinese);
+      }
+      await switchLanguage();
     });
   }
 }

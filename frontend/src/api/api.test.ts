@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { buildUrl, http, Problem, segment, whenSignedOut } from './client';
+import { api } from './endpoints';
 import { staleKeys } from './events';
 import { openStream, SseParser, type SseMessage } from './sse';
 
@@ -38,6 +39,14 @@ describe('answers', () => {
     await http.get('/nodes').catch(() => {});
     await http.get('/session').catch(() => {});
     expect(out).toHaveBeenCalledTimes(1);
+  });
+  it('say that nobody is signed in, in either way that a host or a proxy may say it', async () => {
+    answer(204, '');
+    await expect(api.session.get()).resolves.toBeNull();
+    answer(401, '{}');
+    await expect(api.session.get()).resolves.toBeNull();
+    answer(503, '{}');
+    await expect(api.session.get()).rejects.toMatchObject({ status: 503 });
   });
   it('that never come are told from refusals', async () => {
     vi.stubGlobal('fetch', () => Promise.reject(new TypeError('Failed to fetch')));

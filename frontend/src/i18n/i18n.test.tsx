@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { localized, translate } from '.';
+import { languageTag, localized, translate } from '.';
+import { who } from '../components/base';
 import { en } from './en';
 import { zh } from './zh';
 
@@ -29,6 +30,20 @@ describe('texts', () => {
   it('fills placeholders and leaves unknown ones', () => {
     expect(translate('en', 'list.shownOf', { n: 3, total: 9 })).toBe('3 of 9');
     expect(translate('zh', 'list.shownOf', { n: 3 })).toBe('3 / 共 {total} 条');
+  });
+
+  it('names who did it in the reader’s words', () => {
+    const zh = (key: Parameters<typeof translate>[1], p?: Parameters<typeof translate>[2]) => translate('zh', key, p);
+    expect(who('plugin inspection-center for ada', zh)).toBe('ada（经由 inspection-center）');
+    expect(who('plugin inspection-center', zh)).toBe('应用 inspection-center');
+    expect(who('agent 0197', zh)).toBe('代理');
+    expect(who('system workflow', zh)).toBe('Plenum 系统');
+    // A person's name is a person's name, whatever it begins with.
+    expect(who('agent of change', zh)).toBe('agent of change');
+  });
+
+  it('are told to plugin pages by their language tag', () => {
+    expect([languageTag('en'), languageTag('zh')]).toEqual(['en', 'zh-CN']);
   });
 
   it('takes the reader’s language, else English, else any', () => {
