@@ -121,8 +121,20 @@ await step('a wrong filter says what is wrong and which name was meant; a right 
   await look('05-hosts');
 });
 
+await step('a machine without an agent is entered by hand', async () => {
+  await page.goto(`${BASE}/cmdb/host`);
+  await page.getByRole('button', { name: 'New instance' }).click();
+  const form = page.getByRole('dialog');
+  await form.getByLabel('Host name').fill('a-switch-cabinet-with-quite-a-long-name.basement.example.com');
+  await form.getByLabel('Owner').fill('facilities');
+  await form.getByRole('button', { name: 'Save' }).click();
+  await visible(page.getByRole('heading', { name: /^a-switch-cabinet/ }));
+  await look('05-by-hand');
+  await page.goBack();
+});
+
 await step('the machine: its facts', async () => {
-  await page.locator('tbody tr').first().locator('a').first().click();
+  await page.locator('tbody tr', { hasText: 'Online' }).locator('a').first().click();
   await page.waitForURL(/\/cmdb\/host\/.+/);
   seen.host = idOf(page.url());
   await settled(page, watch);

@@ -4,7 +4,7 @@ import { isCurrent, pluginEntries } from '../layout/nav';
 import { matchesWords } from '../layout/Palette';
 import { settingsSchema } from './apps/AppDetail';
 import { differences } from './cmdb/History';
-import { fromInput, toInput } from './cmdb/InstanceForm';
+import { fromInput, toInput, writable } from './cmdb/InstanceForm';
 import { defaultColumns } from './cmdb/Instances';
 import { fillJson, fillPath, parsePage, pick } from './plugin/declared';
 import { grantedTypes } from './plugin/grant';
@@ -53,6 +53,13 @@ describe('CMDB', () => {
     expect([...shown].slice(0, 2)).toEqual(['status', 'env']);
     expect(shown.size).toBe(8);
     expect(shown.has('hostname') || shown.has('disks')).toBe(false);
+  });
+  it('lets a machine without an agent be entered by hand', () => {
+    const hostname = { ...a('hostname'), editable: false };
+    expect([writable(hostname, true), writable(hostname, false)]).toEqual([true, false]);
+    expect(writable({ ...a('node_id'), editable: false }, true)).toBe(false);
+    expect(writable({ ...a('disks', 'table'), editable: false }, true)).toBe(false);
+    expect(writable(a('owner'), false)).toBe(true);
   });
   it('finds what a change changed', () => {
     expect(differences({ a: 1, b: [1], c: 'x' }, { a: 1, b: [1, 2], d: null }).map((d) => d.name)).toEqual(['b', 'c']);

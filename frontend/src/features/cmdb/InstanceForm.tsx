@@ -30,6 +30,18 @@ export function fromInput(a: Attribute, v: unknown): Json {
   return v as Json;
 }
 
+// What only an agent can know or point to.
+const AGENTS_OWN = new Set(['status', 'node_id', 'host_id', 'agent_version', 'identity']);
+
+/**
+ * Whether a person may write it. Discovered attributes are the agent's once there is a record; a machine without an agent
+ * is entered by hand, with all that can be typed.
+ */
+export function writable(a: Attribute, isNew: boolean): boolean {
+  if (a.editable !== false) return true;
+  return isNew && !AGENTS_OWN.has(a.name) && !['table', 'json', 'timestamp'].includes(a.kind);
+}
+
 export function InstanceForm({ model, instance, onDone }: { model: Model; instance?: Instance; onDone: (i: Instance) => void }) {
   const { t, tl, maybe } = useI18n();
   const [form] = Form.useForm<Values>();
@@ -38,7 +50,7 @@ export function InstanceForm({ model, instance, onDone }: { model: Model; instan
     run: (values) => {
       const attributes: Record<string, Json> = {};
       for (const a of model.attributes) {
-        if (a.editable === false || !(a.name in values)) continue;
+        if (!writable(a, !instance) || !(a.name in values)) continue;
         const next = fromInput(a, values[a.name]);
         if (instance && JSON.stringify(next) === JSON.stringify(instance.attributes[a.name] ?? null)) continue;
         if (!instance && next === null) continue;
@@ -66,7 +78,7 @@ export function InstanceForm({ model, instance, onDone }: { model: Model; instan
       },
     });
   };
-  const editable = model.attributes.filter((a) => a.editable !== false);
+  const editable = model.attributes.filter((a) => writable(a, !instance));
   const sections = new Map<string, Attribute[]>();
   for (const a of editable) sections.set(a.section ?? '', [...(sections.get(a.section ?? '') ?? []), a]);
   const initial: Values = {};
@@ -109,7 +121,7 @@ export function InstanceForm({ model, instance, onDone }: { model: Model; instan
           </div>
         </fieldset>
       ))}
-      {found > 0 && <p className="dim" style={{ marginBottom: 12 }}>{t('cmdb.foundByAgent', { n: found })}</p>}
+      {instance && found > 0 && <p className="dim" style={{ marginBottom: 12 }}>{t('cmdb.foundByAgent', { n: found })}</p>}
       {instance && (
         <Form.Item name="__why" label={t('cmdb.why')}>
           <Input maxLength={500} placeholder={t('cmdb.whyHint')} />
