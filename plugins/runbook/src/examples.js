@@ -1,0 +1,77 @@
+// Runbooks that a new installation begins with: useful as they are, and a pattern for one's own.
+export const EXAMPLES = [
+  {
+    title: 'Disk is full',
+    summary: 'Find what takes the space, free what is safe to free.',
+    model: 'host',
+    filter: '',
+    tags: ['disk', 'storage'],
+    body: [
+      '## When',
+      'A file system is above 90 %, or writes fail with *No space left on device*.',
+      '',
+      '## What to do',
+      '1. **Look** which file system it is, and whether it is blocks or inodes that are used up.',
+      '2. **Find** the largest folders and files that were deleted but are still open.',
+      '3. **Free** old packages and logs. Nothing of an application is touched.',
+      '',
+      'If it is full again within a day, talk to the owner: the record of the host names them.',
+    ].join('\n'),
+    steps: [
+      { title: 'Show file systems', language: 'sh', timeout_s: 30, script: 'df -hPT -x tmpfs -x devtmpfs -x overlay\necho\ndf -iP -x tmpfs -x devtmpfs -x overlay' },
+      {
+        title: 'Find the largest',
+        language: 'sh',
+        timeout_s: 300,
+        script: 'du -xh --max-depth=3 / 2>/dev/null | sort -rh | head -n 25\necho\necho "Deleted, and still open:"\nfind /proc/[0-9]*/fd -lname "*(deleted)" -printf "%p -> %l\\n" 2>/dev/null | head -n 25',
+      },
+      {
+        title: 'Free packages and logs',
+        language: 'sh',
+        timeout_s: 300,
+        danger: true,
+        script: 'if command -v apt-get >/dev/null; then apt-get clean; elif command -v dnf >/dev/null; then dnf clean all; fi\nif command -v journalctl >/dev/null; then journalctl --vacuum-time=14d; fi\ndf -hP /',
+      },
+    ],
+  },
+  {
+    title: 'Load is high',
+    summary: 'See whether it is computing, waiting for disks, or one process.',
+    model: 'host',
+    filter: '',
+    tags: ['cpu', 'performance'],
+    body: [
+      '## When',
+      'The load stays above the number of cores, or the machine answers slowly.',
+      '',
+      '## What to do',
+      '1. **Look** at the load, the memory and who uses them.',
+      '2. Processes in state `D` wait for a disk or a network file system: look at the kernel messages.',
+    ].join('\n'),
+    steps: [
+      { title: 'Show load and processes', language: 'sh', timeout_s: 30, script: 'uptime; nproc; free -m\necho\nps -eo pid,user,stat,pcpu,pmem,etime,args --sort=-pcpu | head -n 20 | cut -c1-150' },
+      { title: 'Show who waits for disks', language: 'sh', timeout_s: 30, script: 'ps -eo pid,stat,wchan:30,args | awk \'NR == 1 || $2 ~ /^D/\' | cut -c1-150\necho\ndmesg 2>/dev/null | tail -n 30' },
+    ],
+  },
+  {
+    title: 'nginx does not answer',
+    summary: 'Check its configuration, its log, and reload it.',
+    model: 'nginx',
+    filter: '',
+    tags: ['web', 'nginx'],
+    body: [
+      '## When',
+      'Requests time out or are refused, and the machine itself is well.',
+      '',
+      '## What to do',
+      '1. **Check** the configuration: a reload with a wrong one does nothing.',
+      '2. **Read** the end of the error log.',
+      '3. **Reload**: requests that are being answered are not cut off.',
+    ].join('\n'),
+    steps: [
+      { title: 'Check the configuration', language: 'sh', timeout_s: 30, script: 'nginx -t 2>&1; ps -C nginx -o pid,user,etime,args' },
+      { title: 'Read the error log', language: 'sh', timeout_s: 30, script: 'tail -n 50 /var/log/nginx/error.log' },
+      { title: 'Reload', language: 'sh', timeout_s: 60, danger: true, script: 'nginx -t && nginx -s reload && echo reloaded' },
+    ],
+  },
+];
