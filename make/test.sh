@@ -19,7 +19,7 @@ script_tests() {
     say "Python tests: $dir"
     (cd "$dir" && python3 -B -m unittest) || fail "the tests of $dir failed"
   done
-  for dir in sdk/js sdk/templates/javascript; do
+  for dir in sdk/js sdk/templates/javascript plugins/runbook; do
     say "JavaScript tests: $dir"
     (cd "$dir" && npm test --silent) || fail "the tests of $dir failed"
   done

@@ -4,6 +4,7 @@
 mod browser;
 mod doors;
 mod every_door;
+mod examples;
 mod inspection;
 mod packages;
 mod scripts;

@@ -70,13 +70,16 @@ def services() -> list[cmdb.Instance]:
     found = []
     for model in MODELS:
         for service in cmdb.query(model, filter='status == "running"').all():
-            if service.text("node_id") and isinstance(service.attributes.get("port"), int):
+            # One that listens on a socket file alone is not on the network.
+            local = service.text("socket") and not service.text("address")
+            if service.text("node_id") and isinstance(service.attributes.get("port"), int) and not local:
                 found.append(service)
     return found
 
 
 def reachable(address: str) -> str:
-    """Where a service that listens on an address is reached from its own machine."""
+    """Where a service that listens on an address, or on several, is reached from its own machine."""
+    address = address.split(",")[0].strip()
     if address in ("", "*", "0.0.0.0", "::", "[::]"):
         return "127.0.0.1"
     return address.strip("[]")

@@ -41,7 +41,20 @@ def mysql(s):
     return True
 
 
+def redis(endpoint):
+    # A plain server waits for the end of a line, and TLS has none: so it is asked for what only a plain one answers.
+    try:
+        with socket.create_connection((endpoint["address"], endpoint["port"]), TIMEOUT) as s:
+            s.settimeout(2)
+            s.sendall(b"PING\r\n")
+            return s.recv(1) not in (b"+", b"-")
+    except (ConnectionResetError, socket.timeout):
+        return True
+
+
 def ask(endpoint):
+    if endpoint["model"] == "redis" and not redis(endpoint):
+        return {"plain": True}
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -83,6 +83,19 @@ def postgresql(answer):
     return greet
 
 
+def silent(s):
+    """As Redis: nothing is said before the end of a line."""
+    s.settimeout(20)
+    data = b""
+    while not data.endswith(b"\r\n"):
+        part = s.recv(1000)
+        if not part:
+            return False
+        data += part
+    s.sendall(b"+PONG\r\n")
+    return False
+
+
 def mysql(s):
     greeting = b"\x0a8.0.0\0" + b"\1\0\0\0" + b"12345678\0" + b"\xff\xff" + b"\x21\2\0\xff\xff\x15" + b"\0" * 10 + b"123456789012\0"
     s.sendall(len(greeting).to_bytes(3, "little") + b"\0" + greeting)
@@ -108,7 +121,7 @@ class Probe(unittest.TestCase):
                 ("postgresql", Server(dir, postgresql(b"S"))),
                 ("mysql", Server(dir, mysql)),
                 ("redis", Server(dir)),
-                ("redis", Server(dir, tls=False)),
+                ("redis", Server(dir, silent, tls=False)),
                 ("postgresql", Server(dir, postgresql(b"N"))),
             ]
             asked = [{"key": f"{m}/{i}", "model": m, "address": "127.0.0.1", "port": s.port} for i, (m, s) in enumerate(servers)]
@@ -151,6 +164,7 @@ class Checks(unittest.TestCase):
         self.db = self.fake.instance("postgresql", {**attributes, "name": "db", "node_id": "n2", "port": 5432, "address": "10.0.0.5"})
         self.fake.instance("redis", {**attributes, "name": "off", "status": "stopped"})
         self.fake.instance("redis", {"name": "unknown", "status": "running"})
+        self.fake.instance("postgresql", {**attributes, "name": "local", "socket": "/run/postgresql/.s.PGSQL.5432"})
 
     def check(self, *lines, job=None):
         out = "\n".join(json.dumps(line) for line in lines)
