@@ -27,6 +27,8 @@ enum Command {
         #[command(subcommand)]
         command: plugin::PluginCommand,
     },
+    /// Say what this machine lacks for building plugins
+    Doctor,
     /// Print the OpenAPI document of the HTTP API
     Openapi,
     /// Compile a component: what the host starts itself as, with bounded memory and time
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Serve(flags) => runtime().and_then(|rt| rt.block_on(serve::serve(*flags))),
+        Command::Doctor => plugin::doctor(),
         Command::Openapi => openapi(),
         Command::CompileComponent => return plenum_runtime::compile::child(),
         Command::Plugin { command } => plugin::run(command),

@@ -1,7 +1,7 @@
 //! From a plugin's folder to a package.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use plenum_runtime::package::{Manifest, PackageWriter, PageKind};
@@ -73,15 +73,22 @@ pub fn compile(dir: &Path, m: &Manifest, locked: bool) -> anyhow::Result<Vec<u8>
 
 /// Compiles the plugin in `dir` and packs it.
 pub fn build(dir: &Path, out: &Path, key: Option<&Path>, locked: bool) -> anyhow::Result<()> {
-    let m = manifest(dir)?;
-    let files = files(dir, &m)?;
-    // A wrong path is not worth a minute of compiling.
-    m.check_files(&files, m.component.is_some())?;
+    let (m, files) = read(dir)?;
     let component = match m.component {
         Some(_) => Some(compile(dir, &m, locked)?),
         None => None,
     };
-    finish(m, files, component, out, key)
+    finish(m, files, component, out, key)?;
+    Ok(())
+}
+
+/// The manifest of the plugin in `dir`, and what goes into its package beside the component; a wrong path is not worth a minute of
+/// compiling, so they are held together first.
+pub fn read(dir: &Path) -> anyhow::Result<(Manifest, BTreeMap<String, Vec<u8>>)> {
+    let m = manifest(dir)?;
+    let files = files(dir, &m)?;
+    m.check_files(&files, m.component.is_some())?;
+    Ok((m, files))
 }
 
 /// Packs a component that is there.
@@ -98,7 +105,8 @@ pub fn pack(dir: &Path, component: Option<&Path>, out: &Path, key: Option<&Path>
         }
         None => None,
     };
-    finish(m, files, component, out, key)
+    finish(m, files, component, out, key)?;
+    Ok(())
 }
 
 /// A core module becomes a component; a component stays as it is.
@@ -148,7 +156,14 @@ fn files(dir: &Path, m: &Manifest) -> anyhow::Result<BTreeMap<String, Vec<u8>>> 
     Ok(files)
 }
 
-fn finish(m: Manifest, files: BTreeMap<String, Vec<u8>>, component: Option<Vec<u8>>, out: &Path, key: Option<&Path>) -> anyhow::Result<()> {
+/// Packs what was made; answers where the package is.
+pub fn finish(
+    m: Manifest,
+    files: BTreeMap<String, Vec<u8>>,
+    component: Option<Vec<u8>>,
+    out: &Path,
+    key: Option<&Path>,
+) -> anyhow::Result<PathBuf> {
     if let Some(c) = &component {
         checked(&m, c)?;
     }
@@ -171,7 +186,7 @@ fn finish(m: Manifest, files: BTreeMap<String, Vec<u8>>, component: Option<Vec<u
     std::fs::write(&temporary, &bytes)?;
     std::fs::rename(&temporary, &path)?;
     println!("{} ({} KiB{})", path.display(), bytes.len() / 1024, if key.is_some() { ", signed" } else { ", not signed" });
-    Ok(())
+    Ok(path)
 }
 
 /// Says what the component can reach, and stops at what the host would refuse.

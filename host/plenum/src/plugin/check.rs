@@ -48,12 +48,12 @@ fn functions(resolve: &Resolve, item: &WorldItem) -> Option<Vec<String>> {
 }
 
 /// Without its version: the host's linker lets versions that are compatible meet.
-fn plain(name: &str) -> &str {
+pub fn plain(name: &str) -> &str {
     name.split('@').next().unwrap_or(name)
 }
 
 /// The permission that a function takes; none for what every plugin may call. Mirrors what the host's domains check.
-fn permission(interface: &str, function: &str) -> Option<Permission> {
+pub fn permission(interface: &str, function: &str) -> Option<Permission> {
     Some(match (interface, function) {
         ("plenum:cmdb/instances", "create" | "update" | "delete") => Permission::CmdbWrite,
         ("plenum:cmdb/instances", _) => Permission::CmdbRead,

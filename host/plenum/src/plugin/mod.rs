@@ -6,6 +6,11 @@ mod build_python;
 mod build_rust;
 mod build_world;
 mod check;
+mod check_explain;
+mod component_test;
+mod dev;
+mod dev_host;
+mod doctor;
 mod new;
 mod toolchain;
 mod toolchain_node;
@@ -90,12 +95,44 @@ pub enum PluginCommand {
         #[arg(long)]
         public_key: String,
     },
+    /// Build what you save, put it into a running host, show the plugin's log; ends with Ctrl-C
+    Dev {
+        /// The plugin's folder, with its plugin.toml
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// Address of the host that is started for it, with its data below target/plenum/dev
+        #[arg(long, default_value = "127.0.0.1:8090", conflicts_with = "host")]
+        listen: String,
+        /// Or the URL of a host in developer mode that runs on this machine
+        #[arg(long, requires = "token", requires = "catalog")]
+        host: Option<String>,
+        /// An administrator's API token for it
+        #[arg(long, env = "PLENUM_TOKEN", hide_env_values = true)]
+        token: Option<String>,
+        /// A catalog folder that it was started with
+        #[arg(long)]
+        catalog: Option<PathBuf>,
+    },
+    /// Run the cases of tests/*.case.json against the built package, in a host of its own
+    Test {
+        /// The plugin's folder, with its plugin.toml
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Explain what a built plugin imports, exports and asks for, and what it never uses
+    Check {
+        /// The plugin's folder, whose last build is looked at, or a package
+        #[arg(default_value = ".")]
+        path: PathBuf,
+    },
     /// Show what is in a package
     Inspect {
         /// The package
         package: PathBuf,
     },
 }
+
+pub use doctor::doctor;
 
 pub fn run(command: PluginCommand) -> anyhow::Result<()> {
     match command {
@@ -105,6 +142,12 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
         PluginCommand::Keygen { out, no_password } => keygen(&out, no_password),
         PluginCommand::Sign { package, key } => sign(&package, &key),
         PluginCommand::Verify { package, public_key } => verify(&package, &public_key),
+        PluginCommand::Dev { dir, listen, host, token, catalog } => {
+            let running = host.zip(token).zip(catalog).map(|((host, token), catalog)| (host, token, catalog));
+            crate::runtime()?.block_on(dev::dev(&dir, dev::Where { listen, running }))
+        }
+        PluginCommand::Test { dir } => crate::runtime()?.block_on(component_test::test(&dir)),
+        PluginCommand::Check { path } => check_explain::explain(&path),
         PluginCommand::Inspect { package } => inspect(&package),
     }
 }

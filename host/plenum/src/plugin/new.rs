@@ -37,6 +37,9 @@ static JAVASCRIPT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/templat
 static JAVASCRIPT_TESTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/templates/javascript/tests");
 static JAVASCRIPT_SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/src");
 
+/// What `plenum plugin test` asks: the templates do the same in each language.
+const CASE: &str = include_str!("../../../../sdk/templates/python/tests/notes.case.json");
+
 /// Files by name: whatever a build left beside them stays out.
 macro_rules! files {
     ($folder:literal, $($name:literal),+) => {
@@ -129,6 +132,10 @@ fn rendered(id: &str, lang: Lang) -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
         out.push((PathBuf::from(path), text.into_bytes()));
     }
     out.extend(start.sdk_files.iter().map(|(path, text)| (Path::new(".plenum/sdk").join(path), text.as_bytes().to_vec())));
+    // The template in Python has it in its tests.
+    if lang != Lang::Python {
+        out.push((PathBuf::from("tests/notes.case.json"), CASE.as_bytes().to_vec()));
+    }
     for (to, folder) in FOLDERS.iter().chain(start.folders) {
         collect(Path::new(to), folder, &mut out);
     }

@@ -64,6 +64,22 @@ pub fn find() -> anyhow::Result<Toolchain> {
     )
 }
 
+/// Which way there is, without taking it: what is missing, where there is none.
+pub fn available() -> Result<String, String> {
+    if let Some(version) = installed() {
+        return Ok(format!("{version} has the {TARGET} target"));
+    }
+    if output(Command::new("rustup").arg("--version")).is_some() {
+        return Ok(format!("the first build asks rustup for {TARGET}"));
+    }
+    let sysroot = output(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]));
+    let sources = |s: &String| Path::new(s).join("lib/rustlib/src/rust/library/std/Cargo.toml").exists() && linker(s);
+    if sysroot.is_some_and(|s| sources(&s)) {
+        return Ok("the first build compiles the standard library with Debian's compiler, about a minute".into());
+    }
+    Err(format!("rustup target add {TARGET}, or apt-get install -y --no-install-recommends {PACKAGES}"))
+}
+
 /// Asks rustup for the target; why not, if it cannot be had.
 fn rustup() -> Result<String, String> {
     if output(Command::new("rustup").arg("--version")).is_none() {

@@ -19,8 +19,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Of the cache; the tools are installed now if they are not there.
-    pub fn find() -> anyhow::Result<Node> {
+    /// Which Node.js there is, and whether the tools are installed; installs nothing.
+    pub fn look() -> anyhow::Result<(String, bool)> {
         let hint = "install Node.js 20.19 or newer with npm (https://nodejs.org)";
         let out = Command::new("node").arg("--version").output().with_context(|| format!("node does not start; {hint}"))?;
         let version = String::from_utf8_lossy(&out.stdout).trim().trim_start_matches('v').to_owned();
@@ -28,8 +28,14 @@ impl Node {
         if !out.status.success() || numbers.as_slice() < [20, 19].as_slice() {
             bail!("node is version {version:?}, which is too old; {hint}");
         }
-        let home = cache_dir()?.join("tools").join(PACKAGES.join("+").replace('@', "-"));
-        if !home.join(".complete").exists() {
+        Ok((version, home()?.join(".complete").exists()))
+    }
+
+    /// Of the cache; the tools are installed now if they are not there.
+    pub fn find() -> anyhow::Result<Node> {
+        let (_, installed) = Node::look()?;
+        let home = home()?;
+        if !installed {
             install(&home)?;
         }
         Ok(Node { home })
@@ -46,6 +52,10 @@ impl Node {
     pub fn file(&self, path: &str) -> PathBuf {
         self.home.join("node_modules").join(path)
     }
+}
+
+fn home() -> anyhow::Result<PathBuf> {
+    Ok(cache_dir()?.join("tools").join(PACKAGES.join("+").replace('@', "-")))
 }
 
 fn install(home: &Path) -> anyhow::Result<()> {

@@ -20,9 +20,8 @@ pub struct Python {
 impl Python {
     /// Of the cache; made now if it is not there.
     pub fn find() -> anyhow::Result<Python> {
-        let base = std::env::var("PLENUM_PYTHON").ok().filter(|v| !v.is_empty()).unwrap_or_else(|| "python3".to_owned());
-        let version = version(&base)?;
-        let home = cache_dir()?.join("tools").join(format!("{}-python{version}", COMPONENTIZE.replace("==", "-")));
+        let base = base();
+        let home = home(&version(&base)?)?;
         let interpreter = home.join("bin/python3");
         if !home.join(".complete").exists() || !works(&interpreter) {
             install(&base, &home)?;
@@ -39,6 +38,25 @@ impl Python {
         c.env("PYTHONDONTWRITEBYTECODE", "1");
         c
     }
+}
+
+fn base() -> String {
+    std::env::var("PLENUM_PYTHON").ok().filter(|v| !v.is_empty()).unwrap_or_else(|| "python3".to_owned())
+}
+
+fn home(version: &str) -> anyhow::Result<PathBuf> {
+    Ok(cache_dir()?.join("tools").join(format!("{}-python{version}", COMPONENTIZE.replace("==", "-"))))
+}
+
+/// Which Python there is, and whether componentize-py is installed; installs nothing.
+pub fn look() -> anyhow::Result<(String, bool)> {
+    let base = base();
+    let version = version(&base)?;
+    let installed = home(&version)?.join(".complete").exists();
+    if !installed && !Command::new(&base).args(["-c", "import venv, ensurepip"]).output().is_ok_and(|o| o.status.success()) {
+        bail!("Python {version} has no venv: install it (apt-get install -y python3-venv)");
+    }
+    Ok((version, installed))
 }
 
 /// `3.11`; componentize-py needs 3.10.

@@ -66,6 +66,64 @@ async fn a_new_plugin_is_tested_built_installed_and_called_and_its_faults_are_an
     assert_eq!(host.lines("disk-notes", "printed {\"n\":7}").await[0]["level"], "info");
 }
 
+/// A running `plenum plugin dev`, with what it prints; killed when dropped.
+struct Dev {
+    child: std::process::Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // Interrupted as by Ctrl-C: killed, it would leave its host.
+        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+}
+
+impl Dev {
+    fn start(plugin: &std::path::Path) -> Dev {
+        use std::io::BufRead;
+        let mut c = plenum(plugin);
+        c.args(["dev", "--listen", "127.0.0.1:0"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::inherit());
+        let mut child = c.spawn().unwrap();
+        let out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).for_each(|l| drop(send.send(l))));
+        Dev { child, lines }
+    }
+
+    fn until(&self, words: &str) -> String {
+        loop {
+            let line =
+                self.lines.recv_timeout(std::time::Duration::from_secs(180)).unwrap_or_else(|e| panic!("waiting for {words:?}: {e}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_saved_is_swapped_in_and_the_cases_of_a_build_are_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = new(dir.path(), "javascript");
+    run(plenum(&plugin).arg("build"));
+    let said = run(plenum(&plugin).arg("test"));
+    assert!(said.contains("ok      notes.case.json") && said.contains("1 passed, 0 failed"), "{said}");
+    edit(&plugin.join("tests/notes.case.json"), "\"debian\": 2", "\"debian\": 3");
+    let said = refused(plenum(&plugin).arg("test"));
+    assert!(said.contains("step 1: GET /summary: /debian is 2, not 3"), "{said}");
+
+    let dev = Dev::start(&plugin);
+    let first = dev.until(": http://");
+    assert!(first.starts_with("swapped in"), "{first}");
+    std::fs::write(plugin.join("web/style.css"), "body { margin: 0 }\n").unwrap();
+    assert!(dev.until(": http://").starts_with("pages swapped in"));
+    edit(&plugin.join("src/plugin.js"), "const NOTES = new", "const NOTES = nev");
+    edit(&plugin.join("src/plugin.js"), "const NOTES = nev", "const NOTES =  new");
+    assert!(dev.until(": http://").starts_with("swapped in"));
+}
+
 #[test]
 fn typescript_is_built_and_mistakes_are_told_before_a_component_is_made() {
     let dir = tempfile::tempdir().unwrap();

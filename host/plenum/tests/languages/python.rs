@@ -64,6 +64,15 @@ async fn a_new_plugin_is_tested_built_installed_and_called_and_its_faults_are_an
 
     let said = run(plenum(&plugin).arg("build"));
     assert!(!said.contains("advice:"), "the template is exemplary: {said}");
+    let said = run(plenum(&plugin).arg("check"));
+    for words in [
+        "query-instances: cmdb.read, asked for",
+        "no files: the host opens no folder",
+        "store: used by plenum:store/documents",
+        "no problem",
+    ] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
     let inspected = inspected(&plugin);
     let own = own_imports(&inspected);
     assert!(own.contains(&"plenum:cmdb/instances  query-instances".to_owned()), "no other function of it is named: {own:?}");
