@@ -149,6 +149,8 @@ export interface Definition {
   /** By id of the manifest; `due` in milliseconds since 1970. */
   schedules?: Record<string, (due: number) => void>;
   lifecycle?: { install?(): void; upgrade?(from: string): void; uninstall?(): void };
+  /** Says whether the plugin is well after an upgrade; what it throws brings the version before back. */
+  health?: () => void;
 }
 
 export interface Plugin {

@@ -12,17 +12,18 @@ import * as log from './log.js';
  * | events | (event) => {} |
  * | schedules | { id: (due) => {} } |
  * | lifecycle | { install() {}, upgrade(from) {}, uninstall() {} } |
+ * | health | () => {}: says whether the plugin is well after an upgrade; what it throws brings the version before back |
  */
 export function definePlugin(definition) {
-  const known = ['http', 'actions', 'events', 'schedules', 'lifecycle'];
+  const known = ['http', 'actions', 'events', 'schedules', 'lifecycle', 'health'];
   const unknown = Object.keys(definition).filter((key) => !known.includes(key));
   if (unknown.length) throw new TypeError(`definePlugin does not know ${unknown.join(', ')}; it knows ${known.join(', ')}`);
   return new Plugin(definition);
 }
 
 class Plugin {
-  constructor({ http = null, actions = {}, events = null, schedules = {}, lifecycle = {} }) {
-    Object.assign(this, { http, actions, events, schedules, lifecycle });
+  constructor({ http = null, actions = {}, events = null, schedules = {}, lifecycle = {}, health = null }) {
+    Object.assign(this, { http, actions, events, schedules, lifecycle, health });
   }
 
   /** Answers a request. Whatever goes wrong in a handler becomes an answer. */
@@ -62,6 +63,11 @@ class Plugin {
     if (this.lifecycle[hook]) awaited(this.lifecycle[hook](...values));
   }
 
+  /** Says whether it is well. */
+  check() {
+    if (this.health) awaited(this.health());
+  }
+
   /** What the component has to export. */
   offers() {
     return {
@@ -70,6 +76,7 @@ class Plugin {
       schedules: Object.keys(this.schedules).sort(),
       events: this.events ? ['*'] : [],
       lifecycle: Object.keys(this.lifecycle).sort(),
+      health: this.health !== null,
     };
   }
 }

@@ -104,6 +104,7 @@ test('actions, events, schedules, hooks', () => {
     events: (event) => seen.push(event.data.id),
     schedules: { daily: (due) => seen.push(clock.iso(due)) },
     lifecycle: { install: () => seen.push('installed') },
+    health: () => {},
   });
   assert.equal(offered.call('plan', '{"items": [1]}'), '{"items":1}');
   assert.match(refuses(404, 'plugin.no_action', () => offered.call('toString', '{}')).message, /there are: plan, later/);
@@ -114,7 +115,7 @@ test('actions, events, schedules, hooks', () => {
   offered.turn('install');
   offered.turn('uninstall');
   assert.deepEqual(seen, ['e1', '1970-01-01T00:00:00.000Z', 'installed']);
-  assert.deepEqual(offered.offers(), { http: false, actions: ['later', 'plan'], schedules: ['daily'], events: ['*'], lifecycle: ['install'] });
+  assert.deepEqual(offered.offers(), { http: false, actions: ['later', 'plan'], schedules: ['daily'], events: ['*'], lifecycle: ['install'], health: true });
   assert.throws(() => definePlugin({ action: {} }), /it knows http, actions/);
 });
 

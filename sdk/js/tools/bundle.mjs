@@ -66,6 +66,7 @@ const parts = [
   ['schedule', offers.schedules.length, 'schedule', 'schedule'],
   ['events', offers.events.length, 'events', 'events'],
   ['lifecycle', offers.lifecycle.length, 'lifecycle', 'lifecycle'],
+  ['health', offers.health, 'health', 'health'],
 ].filter(([, there]) => there);
 const start = path.join(work, 'start.js');
 writeFileSync(

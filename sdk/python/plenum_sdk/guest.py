@@ -117,6 +117,10 @@ def exports(plugin: Plugin) -> dict[str, type]:
         def uninstall(self) -> None:
             answered(plugin.turn, "uninstall")
 
+    class Health:
+        def check(self) -> None:
+            answered(plugin.turn, "health")
+
     class IncomingHandler:
         def handle(self, request: Any, response_out: Any) -> None:
             start()
@@ -133,6 +137,7 @@ def exports(plugin: Plugin) -> dict[str, type]:
         "PlenumPluginEvents010": Events,
         "PlenumPluginSchedule010": Schedule,
         "PlenumPluginLifecycle010": Lifecycle,
+        "PlenumPluginHealth010": Health,
         "WasiHttpIncomingHandler020": IncomingHandler,
     }
 

@@ -109,6 +109,11 @@ class Plugin:
         self.hooks["uninstall"] = f
         return f
 
+    def health(self, f: Callable) -> Callable:
+        """Says whether the plugin is well: called after an upgrade, an error brings the version before back."""
+        self.hooks["health"] = f
+        return f
+
     # What is called
 
     def handle(self, request: Request) -> Response:
@@ -160,7 +165,8 @@ class Plugin:
             "actions": sorted(self.actions),
             "schedules": sorted(self.schedules),
             "events": sorted({t for t, _ in self.handlers}),
-            "lifecycle": sorted(self.hooks),
+            "lifecycle": sorted(h for h in self.hooks if h != "health"),
+            "health": "health" in self.hooks,
         }
 
 

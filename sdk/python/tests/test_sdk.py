@@ -167,6 +167,7 @@ class Offers(Case):
             seen.append(str(due))
 
         plugin.install(lambda: seen.append("installed"))
+        plugin.health(lambda: None)
         self.assertEqual(plugin.call("plan", '{"items": [{"count": 1}]}'), '{"items":1}')
         self.refuses(422, "request.invalid", plugin.call, "plan", "{}")
         self.assertIn("there are: plan", self.refuses(404, "plugin.no_action", plugin.call, "fly", "{}").message)
@@ -179,7 +180,7 @@ class Offers(Case):
         self.assertEqual(seen, ["e1", "1970-01-01T00:00:00.000Z", "installed"])
         self.assertEqual(
             plugin.exports(),
-            {"http": False, "actions": ["plan"], "schedules": ["daily"], "events": ["plenum.job.*"], "lifecycle": ["install"]},
+            {"http": False, "actions": ["plan"], "schedules": ["daily"], "events": ["plenum.job.*"], "lifecycle": ["install"], "health": True},
         )
 
 

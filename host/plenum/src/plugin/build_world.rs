@@ -45,6 +45,8 @@ pub struct Offers {
     pub events: Vec<String>,
     /// Hooks that it has.
     pub lifecycle: Vec<String>,
+    /// Whether it can say that it is well.
+    pub health: bool,
 }
 
 impl Offers {
@@ -55,6 +57,7 @@ impl Offers {
             (!self.schedules.is_empty(), "plenum:plugin/schedule@0.1.0"),
             (!self.events.is_empty(), "plenum:plugin/events@0.1.0"),
             (!self.lifecycle.is_empty(), "plenum:plugin/lifecycle@0.1.0"),
+            (self.health, "plenum:plugin/health@0.1.0"),
         ];
         all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
     }

@@ -121,7 +121,8 @@ fn export(name: &str) -> &'static str {
         "plenum:plugin/actions" => "carries out actions",
         "plenum:plugin/events" => "handles events",
         "plenum:plugin/schedule" => "is called on schedules",
-        "plenum:plugin/lifecycle" => "is called at installation and removal",
+        "plenum:plugin/lifecycle" => "is called at installation, upgrade and removal",
+        "plenum:plugin/health" => "is asked whether it is well after an upgrade",
         _ => "nothing that the host calls",
     }
 }

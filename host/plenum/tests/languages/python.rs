@@ -48,6 +48,11 @@ def says(request: Request):
     return datetime.strptime("2026-03-01", "%Y-%m-%d")
 
 
+@plugin.health
+def health():
+    cmdb.query("host", limit=1).page()
+
+
 @plugin.action("fails")
 def fails(input):
     raise RuntimeError("not today")
@@ -74,6 +79,7 @@ async fn a_new_plugin_is_tested_built_installed_and_called_and_its_faults_are_an
         assert!(said.contains(words), "{words} in {said}");
     }
     let inspected = inspected(&plugin);
+    assert!(inspected.contains("plenum:plugin/health@0.1.0"), "{inspected}");
     let own = own_imports(&inspected);
     assert!(own.contains(&"plenum:cmdb/instances  query-instances".to_owned()), "no other function of it is named: {own:?}");
     assert!(!own.iter().any(|i| i.contains("jobs") || i.contains("workflow") || i.contains("publisher")), "{own:?}");
