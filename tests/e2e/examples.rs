@@ -85,7 +85,11 @@ async fn tls_watch_finds_a_certificate_that_expires_and_tells() {
 
     let found = admin.get(&format!("{app}/endpoints")).await;
     let endpoint = found["items"].as_array().unwrap().iter().find(|e| e["instance"] == service["id"]).cloned().unwrap();
-    assert_eq!((&endpoint["status"], &endpoint["subject"], &endpoint["days"]), (&json!("critical"), &json!("shop.example.com"), &json!(2)), "{endpoint:#}");
+    assert_eq!(
+        (&endpoint["status"], &endpoint["subject"], &endpoint["days"]),
+        (&json!("critical"), &json!("shop.example.com"), &json!(2)),
+        "{endpoint:#}"
+    );
     let kept = admin.get("/api/v1/cmdb/models/certificate/instances").await;
     assert!(kept["items"].as_array().unwrap().iter().any(|c| c["label"] == "shop.example.com"), "{kept:#}");
     let page = admin.get("/api/v1/plugins/tls-watch").await;

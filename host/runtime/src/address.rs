@@ -164,7 +164,9 @@ mod tests {
         {
             assert!(odd(host), "{host}");
         }
-        for host in ["127.0.0.1", "example.com", "api2.example.com", "1.example.com", "3m.com", "localhost", "xn--p1ai", "::1", "::ffff:127.0.0.1"] {
+        for host in
+            ["127.0.0.1", "example.com", "api2.example.com", "1.example.com", "3m.com", "localhost", "xn--p1ai", "::1", "::ffff:127.0.0.1"]
+        {
             assert!(!odd(host), "{host}");
         }
     }

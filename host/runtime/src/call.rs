@@ -16,6 +16,7 @@ use crate::logs::{Level, Line};
 use crate::meter::Meter;
 use crate::outgoing::Outgoing;
 use crate::plugin::Loaded;
+use crate::printed::Printed;
 use crate::{RuntimeError, Services};
 
 /// What one call may use, decoded from the manifest and bounded by the host.
@@ -100,6 +101,7 @@ pub struct CallState {
     pub plugin: Arc<Loaded>,
     pub services: Arc<Services>,
     pub lines: Vec<Line>,
+    printed: Printed,
     log_bytes: usize,
     lost_lines: usize,
     over_rate: bool,
@@ -111,6 +113,10 @@ pub struct CallState {
 impl CallState {
     /// Writes to the plugin's log, within the bounds of one call.
     pub fn log(&mut self, level: Level, message: String, fields: serde_json::Value) {
+        self.log_at(plenum_store::now_ms(), level, message, fields);
+    }
+
+    fn log_at(&mut self, at: i64, level: Level, message: String, fields: serde_json::Value) {
         let size = message.len() + fields.to_string().len();
         if self.lines.len() >= MAX_LINES || self.log_bytes + size > MAX_LOG_BYTES {
             self.lost_lines += 1;
@@ -122,7 +128,22 @@ impl CallState {
             return;
         }
         self.log_bytes += size;
-        self.note(level, message, fields);
+        self.lines.push(Line { at, level, call: self.info.id.clone(), message, fields });
+    }
+
+    /// What it printed, among what it logged, by time.
+    fn log_printed(&mut self) {
+        let (printed, lost) = self.printed.take();
+        self.lost_lines += lost;
+        if printed.is_empty() {
+            return;
+        }
+        let said = std::mem::take(&mut self.lines);
+        for (at, level, message) in printed {
+            self.log_at(at, level, message, serde_json::Value::Null);
+        }
+        self.lines.extend(said);
+        self.lines.sort_by_key(|l| l.at);
     }
 
     /// What the host itself has to say of the call.
@@ -151,6 +172,7 @@ impl CallState {
 impl Drop for CallState {
     /// Also a call that trapped, timed out or was dropped leaves its log.
     fn drop(&mut self) {
+        self.log_printed();
         self.close_log();
         let lines = std::mem::take(&mut self.lines);
         let (used, life) = (self.meter.used(), &self.plugin.life);
@@ -180,8 +202,16 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
     let limits = plugin.limits;
     let mut table = ResourceTable::new();
     table.set_max_capacity(10_000);
-    // Nothing: no arguments, environment, folders, sockets. Clocks and random numbers are all a component gets of WASI.
-    let wasi = WasiCtxBuilder::new().allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(64 << 10).build();
+    // Nothing: no arguments, environment, folders, sockets. Clocks and random numbers are all a component gets of WASI. What it prints is logged.
+    let printed = Printed::default();
+    let wasi = WasiCtxBuilder::new()
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(64 << 10)
+        .stdout(printed.output())
+        .stderr(printed.error())
+        .build();
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(64 << 10);
     let state = CallState {
@@ -194,6 +224,7 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
         plugin: plugin.clone(),
         services: services.clone(),
         lines: Vec::new(),
+        printed,
         log_bytes: 0,
         lost_lines: 0,
         over_rate: false,

@@ -22,6 +22,7 @@ mod meter;
 mod outgoing;
 pub mod package;
 mod plugin;
+mod printed;
 mod service;
 mod stats;
 #[cfg(test)]

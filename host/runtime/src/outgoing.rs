@@ -361,7 +361,8 @@ pub struct Outgoing {
 impl Outgoing {
     /// By the plugin's grant.
     pub fn new(plugin: &Loaded, services: &Arc<Services>, call: &str) -> Outgoing {
-        let gate = Gate { rules: plugin.outgoing.clone(), life: plugin.life.clone(), resolver: services.resolver.clone(), patience: PATIENCE };
+        let gate =
+            Gate { rules: plugin.outgoing.clone(), life: plugin.life.clone(), resolver: services.resolver.clone(), patience: PATIENCE };
         Outgoing { gate, services: services.clone(), call: call.to_owned(), left: MOST }
     }
 }

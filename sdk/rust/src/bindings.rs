@@ -105,3 +105,18 @@ pub mod lifecycle {
         generate_all,
     });
 }
+
+/// Says whether it is well.
+pub mod health {
+    wit_bindgen::generate!({
+        path: ["../../wit/types", "../../wit/plugin"],
+        inline: r#"
+            package plenum:sdk;
+            world health { export plenum:plugin/health@0.1.0; }
+        "#,
+        world: "plenum:sdk/health",
+        pub_export_macro: true,
+        with: { "plenum:types/types@0.1.0": crate::bindings::imports::plenum::types::types },
+        generate_all,
+    });
+}

@@ -9,6 +9,7 @@
 /// | `events` | a function `fn(Event) -> Result<()>` | `plenum:plugin/events` |
 /// | `schedule` | a function `fn(&str, Timestamp) -> Result<()>`: the schedule's id, and when it was due | `plenum:plugin/schedule` |
 /// | `lifecycle` | a value that is [`Lifecycle`](crate::Lifecycle) | `plenum:plugin/lifecycle` |
+/// | `health` | a function `fn() -> Result<()>`, asked after a change of version: an error brings the version before back | `plenum:plugin/health` |
 ///
 /// ```
 /// # use plenum_sdk::{Error, Event, Lifecycle, Result, Router, Timestamp};
@@ -16,6 +17,7 @@
 /// # fn plan(count: u32) -> Result<u32> { Ok(count + 1) }
 /// # fn on_event(_: Event) -> Result<()> { Ok(()) }
 /// # fn due(_: &str, _: Timestamp) -> Result<()> { Ok(()) }
+/// # fn well() -> Result<()> { Ok(()) }
 /// # struct Setup;
 /// # impl Lifecycle for Setup {}
 /// plenum_sdk::plugin! {
@@ -24,6 +26,7 @@
 ///     events = on_event,
 ///     schedule = due,
 ///     lifecycle = Setup,
+///     health = well,
 /// }
 /// # fn main() {}
 /// ```
@@ -64,6 +67,9 @@ macro_rules! __export {
     };
     (schedule, $f:expr) => {
         const _: fn(&str, u64) -> $crate::Result<()> = |id, due| $crate::guest::schedule($f, id, due);
+    };
+    (health, $f:expr) => {
+        const _: fn() -> $crate::Result<()> = || $f();
     };
     (lifecycle, $value:expr) => {
         const _: fn() -> $crate::Result<()> = || $crate::Lifecycle::install(&$value);
@@ -133,6 +139,19 @@ macro_rules! __export {
                 }
             }
             $crate::__export_schedule_impl!(Plugin with_types_in $crate::bindings::schedule);
+        };
+    };
+    (health, $f:expr) => {
+        #[allow(unsafe_code)]
+        const _: () = {
+            struct Plugin;
+            impl $crate::bindings::health::exports::plenum::plugin::health::Guest for Plugin {
+                fn check() -> ::std::result::Result<(), $crate::guest::WireError> {
+                    $crate::guest::start();
+                    ::std::result::Result::map_err($f(), ::std::convert::Into::into)
+                }
+            }
+            $crate::__export_health_impl!(Plugin with_types_in $crate::bindings::health);
         };
     };
     (lifecycle, $value:expr) => {

@@ -161,3 +161,22 @@ async fn a_full_queue_refuses_and_the_rest_wait_in_order() {
     let _all = pool.clone().acquire_many_owned(2).await.unwrap();
     assert_eq!(gate.enter(&life, Duration::from_millis(20), &pool).await.unwrap_err().code(), "plugin.busy");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_component_prints_is_in_its_log() {
+    let w = World::quick().await;
+    let package = crate::package::PackageWriter::new(manifest("[component]\npath = \"plugin.wasm\"\n[[actions]]\nname = \"x\"\n"))
+        .component(guests::printer())
+        .finish()
+        .unwrap();
+    w.offer(package);
+    w.plugins.install(&admin(), "demo", None, &[]).await.unwrap();
+    assert_eq!(w.action("x", json!({})).await.unwrap_err().code(), "plugin.trap");
+    // Newest first.
+    let log = w.log().await;
+    let lines: Vec<_> = log.iter().rev().map(|l| (l.level, l.message.as_str())).collect();
+    assert_eq!(lines[..3], [(Level::Info, "begins"), (Level::Warn, "Traceback:"), (Level::Warn, "  line 7")], "{lines:?}");
+    assert_eq!(lines[3].0, Level::Error);
+    assert!(log.iter().all(|l| l.call == log[0].call));
+    w.end().await;
+}

@@ -19,6 +19,24 @@ pub fn component(world: &str, wat: &str) -> Vec<u8> {
     ComponentEncoder::default().validate(true).module(&module).expect("a module of the world").encode().expect("a component")
 }
 
+/// Prints and ends badly, like a program of a scripting language.
+pub fn printer() -> Vec<u8> {
+    component(
+        "printer",
+        r#"(module
+            (import "wasi:cli/stdout@0.2.3" "get-stdout" (func $out (result i32)))
+            (import "wasi:cli/stderr@0.2.3" "get-stderr" (func $err (result i32)))
+            (import "wasi:io/streams@0.2.3" "[method]output-stream.blocking-write-and-flush" (func $put (param i32 i32 i32 i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 16) "begins\nTraceback:\n  line 7")
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "plenum:plugin/actions@0.1.0#call") (param i32 i32 i32 i32) (result i32)
+                (call $put (call $out) (i32.const 16) (i32.const 7) (i32.const 512))
+                (call $put (call $err) (i32.const 23) (i32.const 19) (i32.const 512))
+                (unreachable)))"#,
+    )
+}
+
 /// A version, of one digit, of a plugin with records. `upgrade` and `health` end what it does then: `(call $ok)`, `(call $unwell)`,
 /// `(unreachable)`.
 pub fn migrator(version: &str, upgrade: &str, health: &str) -> Vec<u8> {
