@@ -138,7 +138,7 @@ pub(crate) fn wider(permission: &str, had: &Scope, asked: &Scope) -> bool {
         None => permission == Permission::HttpOutgoing.name() && matches!(key.as_str(), "ports" | "networks"),
     };
     let limits_gone = had.0.keys().any(|k| {
-        !asked.0.contains_key(k) && !(permission == Permission::HttpOutgoing.name() && matches!(k.as_str(), "ports" | "networks"))
+        !(asked.0.contains_key(k) || permission == Permission::HttpOutgoing.name() && matches!(k.as_str(), "ports" | "networks"))
     });
     limits_gone || asked.0.iter().any(|(k, v)| beyond(k, v))
 }
