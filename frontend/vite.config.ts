@@ -30,5 +30,7 @@ export default defineConfig(async ({ mode }) => ({
     globals: false,
     include: ['src/**/*.test.{ts,tsx}'],
     setupFiles: ['src/test/setup.ts'],
+    // Generous, so that a busy machine is no failure; what hangs still ends.
+    testTimeout: 30_000,
   },
 }));
