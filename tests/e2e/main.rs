@@ -5,6 +5,7 @@ mod browser;
 mod doors;
 mod every_door;
 mod examples;
+mod frozen;
 mod inspection;
 mod packages;
 mod scripts;

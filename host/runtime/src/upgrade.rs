@@ -137,9 +137,10 @@ pub(crate) fn wider(permission: &str, had: &Scope, asked: &Scope) -> bool {
         // Elsewhere a key that is not there allows all; of requests to the outside these allow more than the least.
         None => permission == Permission::HttpOutgoing.name() && matches!(key.as_str(), "ports" | "networks"),
     };
-    let limits_gone = had.0.keys().any(|k| {
-        !(asked.0.contains_key(k) || permission == Permission::HttpOutgoing.name() && matches!(k.as_str(), "ports" | "networks"))
-    });
+    let limits_gone = had
+        .0
+        .keys()
+        .any(|k| !(asked.0.contains_key(k) || permission == Permission::HttpOutgoing.name() && matches!(k.as_str(), "ports" | "networks")));
     limits_gone || asked.0.iter().any(|(k, v)| beyond(k, v))
 }
 

@@ -52,7 +52,8 @@ impl Load {
                 let mut seen = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     // Every other task writes.
-                    let (name, input) = if i.is_multiple_of(2) { ("version", json!({})) } else { ("put", json!({"name": seen.len().to_string()})) };
+                    let (name, input) =
+                        if i.is_multiple_of(2) { ("version", json!({})) } else { ("put", json!({"name": seen.len().to_string()})) };
                     let answer = plugins.call_action(&admin(), "demo", name, &input, None).await.expect("no call fails");
                     seen.push(answer.as_i64().unwrap());
                     calls.fetch_add(1, Ordering::Relaxed);
