@@ -9,4 +9,5 @@ mod frozen;
 mod inspection;
 mod packages;
 mod scripts;
+mod tables;
 mod wrong_words;

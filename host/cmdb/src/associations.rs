@@ -72,14 +72,14 @@ pub struct Related {
     pub label: String,
 }
 
-fn kind(name: &str) -> Result<&'static Kind, CmdbError> {
+pub(crate) fn kind(name: &str) -> Result<&'static Kind, CmdbError> {
     KINDS.iter().find(|k| k.name == name).ok_or_else(|| CmdbError::InvalidInstance {
         pointer: "/kind".into(),
         message: format!("there is no association kind {name}; use {}", KINDS.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")),
     })
 }
 
-fn read(r: &Row) -> Result<Association, StoreError> {
+pub(crate) fn read(r: &Row) -> Result<Association, StoreError> {
     Ok(Association {
         id: r.text("id")?,
         kind: r.text("kind")?,

@@ -73,6 +73,28 @@ impl Cmdb {
         })
     }
 
+    /// A page of a model's instances as they were at a moment, in milliseconds since the Unix epoch: by today's model.
+    pub async fn list_at(&self, who: &Principal, model: &str, query: &Query, at: i64) -> Result<InstancePage, CmdbError> {
+        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        let m = self.stored(model).await?.model;
+        let page = self.docs.query_at(&collection(model), query, at).await?;
+        Ok(InstancePage {
+            items: page.items.into_iter().map(|d| instance(&m, d)).collect(),
+            next_cursor: page.next_cursor,
+            total: page.total,
+        })
+    }
+
+    /// One instance as it was at a moment.
+    pub async fn get_at(&self, who: &Principal, model: &str, id: &str, at: i64) -> Result<Instance, CmdbError> {
+        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        let m = self.stored(model).await?.model;
+        match self.docs.get_at(&collection(model), id, at).await? {
+            Some(d) => Ok(instance(&m, d)),
+            None => Err(CmdbError::NotFound(format!("there was no {model} {id} at that time"))),
+        }
+    }
+
     /// How many instances a filter matches, and whether an index serves it.
     pub async fn preview(&self, who: &Principal, model: &str, filter: &str) -> Result<Preview, CmdbError> {
         self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
@@ -103,9 +125,9 @@ impl Cmdb {
     /// Creates an instance.
     pub async fn create(&self, who: &Principal, model: &str, attributes: Json, why: Option<&str>) -> Result<Instance, CmdbError> {
         self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
-        let attributes = without_nulls(attributes);
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
+        let attributes = without_nulls(m.with_defaults(attributes));
         m.check_instance(&attributes)?;
         let made = self.insert_in(&mut tx, who, &m, attributes, why).await?;
         tx.commit().await?;
@@ -146,17 +168,7 @@ impl Cmdb {
         };
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
-        for key in patch.keys() {
-            if let Some(a) = m.attribute(key)
-                && !a.editable
-                && !matches!(who, Principal::System(_) | Principal::Agent { .. })
-            {
-                return Err(CmdbError::InvalidInstance {
-                    pointer: format!("/{key}"),
-                    message: format!("{key} is written by discovery and cannot be changed by hand"),
-                });
-            }
-        }
+        crate::bulk::may_edit(who, &m, patch.keys())?;
         let after = self.patch_in(&mut tx, who, &m, id, patch, expected, why).await?;
         tx.commit().await?;
         Ok(after)
@@ -196,12 +208,26 @@ impl Cmdb {
         self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
-        let actor = who.actor().to_string();
-        let gone = self.docs.delete(&mut tx, &collection(model), id, expected, By { actor: &actor, why }).await?;
-        let gone = gone.ok_or_else(|| missing(model, id))?;
-        tx.execute("DELETE FROM cmdb_associations WHERE from_id = ? OR to_id = ?", plenum_store::params![id, id]).await?;
-        self.tell(&mut tx, who, "deleted", &m, id, &m.label(&gone.data, id), Some(&gone.data), None).await?;
+        self.delete_in(&mut tx, who, &m, id, expected, why).await?;
         tx.commit().await?;
+        Ok(())
+    }
+
+    pub(crate) async fn delete_in(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        m: &Model,
+        id: &str,
+        expected: Option<i64>,
+        why: Option<&str>,
+    ) -> Result<(), CmdbError> {
+        let actor = who.actor().to_string();
+        let gone = self.docs.delete(tx, &collection(&m.name), id, expected, By { actor: &actor, why }).await?;
+        let gone = gone.ok_or_else(|| missing(&m.name, id))?;
+        tx.execute("DELETE FROM cmdb_associations WHERE from_id = ?", plenum_store::params![id]).await?;
+        tx.execute("DELETE FROM cmdb_associations WHERE to_id = ?", plenum_store::params![id]).await?;
+        self.tell(tx, who, "deleted", m, id, &m.label(&gone.data, id), Some(&gone.data), None).await?;
         Ok(())
     }
 
@@ -236,7 +262,7 @@ impl Cmdb {
     }
 
     #[allow(clippy::too_many_arguments)]
-    async fn tell(
+    pub(crate) async fn tell(
         &self,
         tx: &mut Tx,
         who: &Principal,

@@ -5,9 +5,13 @@
 
 mod associations;
 mod builtin;
+mod bulk;
 pub mod facts;
+mod graph;
 mod instances;
 pub mod model;
+mod rules;
+pub mod table;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +25,8 @@ use serde_json::{Value as Json, json};
 
 pub use associations::{Association, Direction, KINDS, Kind, Related};
 pub use builtin::SERVICES;
+pub use bulk::{Bulk, BulkAction, BulkResult, BulkRow, MAX_ROWS, RowOutcome, RowResult};
+pub use graph::{Edge, Graph, GraphNode, GraphQuery, Walk};
 pub use instances::{Instance, InstancePage, Preview};
 pub use model::{Attribute, AttributeKind, Model, StoredModel, Text};
 pub use plenum_store::{Change, FilterError, Query};

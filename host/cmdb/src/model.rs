@@ -52,6 +52,25 @@ pub enum AttributeKind {
     Table,
     /// Anything.
     Json,
+    /// A day, `2026-01-31`.
+    Date,
+    /// An IP address.
+    Ip,
+    /// A network, `10.1.0.0/16`.
+    Cidr,
+    /// A MAC address, `52:54:00:12:34:56`.
+    Mac,
+    /// An address that begins with `http://` or `https://`.
+    Url,
+    /// Several of `options`.
+    MultiEnum,
+}
+
+impl AttributeKind {
+    /// Whether it holds one value, which can be compared, sorted by and indexed.
+    pub fn single(self) -> bool {
+        !matches!(self, AttributeKind::List | AttributeKind::Table | AttributeKind::Json | AttributeKind::MultiEnum)
+    }
 }
 
 /// One attribute of a model.
@@ -86,6 +105,18 @@ pub struct Attribute {
     /// Whether people may change it; discovery may in any case.
     #[serde(default = "yes")]
     pub editable: bool,
+    /// A regular expression that a text has to match; anywhere, unless it has anchors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// The smallest number, or the shortest text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// The largest number, or the longest text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// What a new instance has when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Json>,
 }
 
 fn yes() -> bool {
@@ -165,7 +196,7 @@ impl Model {
         {
             match self.attribute(name) {
                 None => return bad(at, format!("there is no attribute {name}{}", hint(name, self))),
-                Some(a) if matches!(a.kind, AttributeKind::List | AttributeKind::Table | AttributeKind::Json) => {
+                Some(a) if !a.kind.single() => {
                     return bad(at, format!("{name} holds no single value"));
                 }
                 Some(_) => {}
@@ -241,12 +272,19 @@ fn hint(name: &str, model: &Model) -> String {
 
 fn field_kind(a: &Attribute) -> FieldKind {
     match a.kind {
-        AttributeKind::Text | AttributeKind::LongText | AttributeKind::Enum => FieldKind::Text,
+        AttributeKind::Text
+        | AttributeKind::LongText
+        | AttributeKind::Enum
+        | AttributeKind::Date
+        | AttributeKind::Ip
+        | AttributeKind::Cidr
+        | AttributeKind::Mac
+        | AttributeKind::Url => FieldKind::Text,
         AttributeKind::Integer => FieldKind::Integer,
         AttributeKind::Decimal => FieldKind::Decimal,
         AttributeKind::Boolean => FieldKind::Boolean,
         AttributeKind::Timestamp => FieldKind::Timestamp,
-        AttributeKind::List => FieldKind::List(Box::new(FieldKind::Text)),
+        AttributeKind::List | AttributeKind::MultiEnum => FieldKind::List(Box::new(FieldKind::Text)),
         AttributeKind::Table => FieldKind::Table(a.columns.iter().map(|c| Field { name: c.name.clone(), kind: field_kind(c) }).collect()),
         AttributeKind::Json => FieldKind::Json,
     }
@@ -263,15 +301,16 @@ fn check_attribute(a: &Attribute, at: &str, top: bool) -> Result<(), CmdbError> 
     if top && matches!(a.name.as_str(), "id" | "created_at" | "updated_at") {
         return bad(format!("{at}/name"), format!("{} is what every instance has; choose another name", a.name));
     }
-    if (a.kind == AttributeKind::Enum) == a.options.is_empty() {
+    if matches!(a.kind, AttributeKind::Enum | AttributeKind::MultiEnum) == a.options.is_empty() {
         return bad(format!("{at}/options"), format!("{}: an enum has options, and nothing else has", a.name));
     }
     if (a.kind == AttributeKind::Table) == a.columns.is_empty() {
         return bad(format!("{at}/columns"), format!("{}: a table has columns, and nothing else has", a.name));
     }
-    if a.indexed && matches!(a.kind, AttributeKind::List | AttributeKind::Table | AttributeKind::Json) {
+    if a.indexed && !a.kind.single() {
         return bad(format!("{at}/indexed"), format!("{} holds no single value and cannot be indexed", a.name));
     }
+    crate::rules::check_rules(a, at)?;
     for (i, c) in a.columns.iter().enumerate() {
         if matches!(c.kind, AttributeKind::Table | AttributeKind::Json) {
             return bad(format!("{at}/columns/{i}/kind"), format!("the column {} of a table holds a single value or a list", c.name));
@@ -282,6 +321,12 @@ fn check_attribute(a: &Attribute, at: &str, top: bool) -> Result<(), CmdbError> 
 }
 
 pub(crate) fn check_value(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbError> {
+    let wrong = |what: String| Err(CmdbError::InvalidInstance { pointer: at.to_owned(), message: format!("{} has to be {what}", a.name) });
+    check_kind(a, v, at)?;
+    crate::rules::keeps(a, v).or_else(wrong)
+}
+
+fn check_kind(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbError> {
     let wrong = |what: String| Err(CmdbError::InvalidInstance { pointer: at.to_owned(), message: format!("{} has to be {what}", a.name) });
     match a.kind {
         AttributeKind::Text | AttributeKind::LongText if v.is_string() => {
@@ -302,6 +347,15 @@ pub(crate) fn check_value(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbE
         AttributeKind::Timestamp => match v.as_str().and_then(plenum_store::filter::normal_time) {
             Some(_) => Ok(()),
             None => wrong("a time such as 2026-01-31T08:00:00Z".into()),
+        },
+        AttributeKind::Date | AttributeKind::Ip | AttributeKind::Cidr | AttributeKind::Mac | AttributeKind::Url => {
+            crate::rules::formed(a.kind, v.as_str().unwrap_or_default()).or_else(|what| wrong(what.into()))
+        }
+        AttributeKind::MultiEnum => match v.as_array() {
+            Some(l) if l.iter().all(|v| v.as_str().is_some_and(|s| a.options.iter().any(|o| o == s))) && l.len() <= a.options.len() => {
+                Ok(())
+            }
+            _ => wrong(format!("a list of some of {}", a.options.join(", "))),
         },
         AttributeKind::List => match v.as_array() {
             Some(l) if l.len() <= 1000 && l.iter().all(Json::is_string) => Ok(()),

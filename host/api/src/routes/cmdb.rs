@@ -84,15 +84,15 @@ pub struct ModelJson {
 /// A record.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InstanceJson {
-    id: String,
-    model: String,
+    pub(super) id: String,
+    pub(super) model: String,
     /// What people call it.
-    label: String,
-    version: i64,
+    pub(super) label: String,
+    pub(super) version: i64,
     #[schema(value_type = Object)]
-    attributes: Value,
-    created_at: String,
-    updated_at: String,
+    pub(super) attributes: Value,
+    pub(super) created_at: String,
+    pub(super) updated_at: String,
 }
 
 /// A new record.
@@ -232,7 +232,7 @@ async fn model_json(app: &App, who: &plenum_access::Principal, m: StoredModel) -
     Ok(ModelJson { model: m.model, version: m.version, builtin: m.builtin, count })
 }
 
-fn instance_json(i: Instance) -> InstanceJson {
+pub(super) fn instance_json(i: Instance) -> InstanceJson {
     InstanceJson {
         id: i.id,
         model: i.model,
@@ -319,28 +319,51 @@ async fn delete_model(State(app): State<App>, Caller(who): Caller, Path(name): P
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A page of a model's records.
-#[utoipa::path(get, path = "/cmdb/models/{model}/instances", tag = "cmdb", params(("model" = String, Path), ListQuery),
-    responses((status = 200, body = Page<InstanceJson>), (status = 400, body = Problem)))]
-async fn list_instances(
-    State(app): State<App>,
-    Caller(who): Caller,
-    Path(model): Path<String>,
-    Query(q): Query<ListQuery>,
-) -> ApiResult<Json<Page<InstanceJson>>> {
+/// What a list asks of the CMDB.
+pub(super) fn query(q: &ListQuery) -> plenum_cmdb::Query {
     let sort = q.sort.as_deref().filter(|s| !s.is_empty()).map(|s| match s.strip_prefix('-') {
         Some(f) => (f.to_owned(), true),
         None => (s.to_owned(), false),
     });
-    let query = plenum_cmdb::Query {
+    plenum_cmdb::Query {
         filter: ListQuery::non_empty(&q.filter),
         search: ListQuery::non_empty(&q.search),
         sort,
         cursor: ListQuery::non_empty(&q.cursor),
         limit: q.limit(),
         with_total: true,
+    }
+}
+
+/// A moment in the past.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PastQuery {
+    /// As it was at this time (RFC 3339), by its history.
+    at: Option<String>,
+}
+
+/// Milliseconds since the Unix epoch of a time in a query.
+pub(super) fn time(text: &str) -> ApiResult<i64> {
+    // A plus that was not encoded arrives as a space.
+    let text = text.trim().replace(' ', "+");
+    plenum_store::filter::time_ms(&text).ok_or_else(|| ApiError::bad_request("request.time", "`at` is a time such as 2026-01-31T08:00:00Z"))
+}
+
+/// A page of a model's records.
+#[utoipa::path(get, path = "/cmdb/models/{model}/instances", tag = "cmdb", params(("model" = String, Path), ListQuery, PastQuery),
+    responses((status = 200, body = Page<InstanceJson>), (status = 400, body = Problem)))]
+async fn list_instances(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path(model): Path<String>,
+    Query(q): Query<ListQuery>,
+    Query(past): Query<PastQuery>,
+) -> ApiResult<Json<Page<InstanceJson>>> {
+    let page = match ListQuery::non_empty(&past.at) {
+        None => app.cmdb.list(&who, &model, &query(&q)).await?,
+        Some(at) => app.cmdb.list_at(&who, &model, &query(&q), time(&at)?).await?,
     };
-    let page = app.cmdb.list(&who, &model, &query).await?;
     Ok(Json(Page { items: page.items.into_iter().map(instance_json).collect(), next_cursor: page.next_cursor, total: page.total }))
 }
 
@@ -358,10 +381,19 @@ async fn create_instance(
 }
 
 /// One record.
-#[utoipa::path(get, path = "/cmdb/models/{model}/instances/{id}", tag = "cmdb", params(("model" = String, Path), ("id" = String, Path)),
+#[utoipa::path(get, path = "/cmdb/models/{model}/instances/{id}", tag = "cmdb", params(("model" = String, Path), ("id" = String, Path), PastQuery),
     responses((status = 200, body = InstanceJson), (status = 404, body = Problem)))]
-async fn get_instance(State(app): State<App>, Caller(who): Caller, Path((model, id)): Path<(String, String)>) -> ApiResult<Response> {
-    Ok(with_etag(StatusCode::OK, app.cmdb.get(&who, &model, &id).await?))
+async fn get_instance(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path((model, id)): Path<(String, String)>,
+    Query(past): Query<PastQuery>,
+) -> ApiResult<Response> {
+    let found = match ListQuery::non_empty(&past.at) {
+        None => app.cmdb.get(&who, &model, &id).await?,
+        Some(at) => app.cmdb.get_at(&who, &model, &id, time(&at)?).await?,
+    };
+    Ok(with_etag(StatusCode::OK, found))
 }
 
 /// Change a record. With `If-Match` or `version`, only if that is still its version.

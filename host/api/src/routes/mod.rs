@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod cmdb;
+pub mod cmdb_tables;
 pub mod events;
 pub mod jobs;
 pub mod nodes;
@@ -20,6 +21,7 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(access::router())
         .merge(cmdb::router())
+        .merge(cmdb_tables::router())
         .merge(events::router())
         .merge(jobs::router())
         .merge(nodes::router())

@@ -6,6 +6,7 @@
 
 mod check;
 mod define;
+mod past;
 mod query;
 mod snapshot;
 #[cfg(test)]
@@ -367,19 +368,7 @@ impl Documents {
                 params![collection, id, before_seq.unwrap_or(i64::MAX), limit.clamp(1, 500)],
             )
             .await?;
-        rows.iter()
-            .map(|r| {
-                Ok(Change {
-                    seq: r.int("seq")?,
-                    version: r.int("version")?,
-                    at: r.int("at")?,
-                    actor: r.text("actor")?,
-                    why: r.opt_text("why")?,
-                    before: r.json("before")?,
-                    after: r.json("after")?,
-                })
-            })
-            .collect()
+        rows.iter().map(change).collect()
     }
 }
 
@@ -396,5 +385,17 @@ fn document(r: &Row) -> Result<Document, StoreError> {
         data: r.json("data")?,
         created_at: r.int("created_at")?,
         updated_at: r.int("updated_at")?,
+    })
+}
+
+fn change(r: &Row) -> Result<Change, StoreError> {
+    Ok(Change {
+        seq: r.int("seq")?,
+        version: r.int("version")?,
+        at: r.int("at")?,
+        actor: r.text("actor")?,
+        why: r.opt_text("why")?,
+        before: r.json("before")?,
+        after: r.json("after")?,
     })
 }

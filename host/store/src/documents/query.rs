@@ -5,31 +5,36 @@ use serde_json::Value as Json;
 use super::{Collection, Document, DocumentError, Documents, MAX_PAGE, Page, Query, document};
 use crate::StoreError;
 use crate::filter::{FieldKind, Filter, field_sql, nearest};
-use crate::sql::{Dialect, Row, Value};
+use crate::sql::{Dialect, Row, Tx, Value};
 
 impl Documents {
     /// A page of documents.
     pub async fn query(&self, collection: &str, query: &Query) -> Result<Page, DocumentError> {
         let c = self.collection(collection).await?;
+        self.page_of(&c, &c.table, Vec::new(), query).await
+    }
+
+    /// A page of `source`: a table, or a query in brackets with the parameters `given`, that has the columns of documents.
+    pub(super) async fn page_of(&self, c: &Collection, source: &str, given: Vec<Value>, query: &Query) -> Result<Page, DocumentError> {
         let d = self.db.dialect();
-        let (condition, values) = conditions(&c, d, query)?;
+        let (condition, wanted) = conditions(c, d, query)?;
+        let mut values = given;
+        values.extend(wanted);
         let total = if query.with_total {
-            let row = self.db.fetch_optional(&format!("SELECT COUNT(*) AS n FROM {} WHERE {condition}", c.table), &values).await?;
+            let row = self.db.fetch_optional(&format!("SELECT COUNT(*) AS n FROM {source} WHERE {condition}"), &values).await?;
             row.map(|r| r.int("n")).transpose()?
         } else {
             None
         };
         let limit = if query.limit == 0 { 50 } else { query.limit.min(MAX_PAGE) };
         let (sort, down) = match &query.sort {
-            Some((field, down)) => (Some(sort_sql(&c, d, field)?), *down),
+            Some((field, down)) => (Some(sort_sql(c, d, field)?), *down),
             None => (None, false),
         };
         let mut sql = format!(
-            "SELECT id, version, created_at, updated_at, data{} FROM {} WHERE {condition}",
+            "SELECT id, version, created_at, updated_at, data{} FROM {source} WHERE {condition}",
             sort.as_ref().map(|s| format!(", {s} AS sort_key")).unwrap_or_default(),
-            c.table
         );
-        let mut values = values;
         if let Some(cursor) = &query.cursor {
             let kind = query.sort.as_ref().and_then(|(f, _)| c.spec.schema.field(f)).map(|f| &f.kind);
             after_cursor(&mut sql, &mut values, cursor, query, sort.as_deref(), kind, down)?;
@@ -49,7 +54,7 @@ impl Documents {
         let next_cursor = match (more, rows.last(), items.last()) {
             (true, Some(row), Some(item)) => {
                 let key = match &query.sort {
-                    Some((field, _)) => sort_value(&c, row, field)?,
+                    Some((field, _)) => sort_value(c, row, field)?,
                     None => Json::Null,
                 };
                 Some(hex::encode(serde_json::json!([query.sort, key, item.id]).to_string()))
@@ -57,6 +62,16 @@ impl Documents {
             _ => None,
         };
         Ok(Page { items, next_cursor, total })
+    }
+
+    /// Ids of documents that match, as the transaction sees them; at most `limit`.
+    pub async fn ids_in(&self, tx: &mut Tx, collection: &str, filter: &str, limit: u32) -> Result<Vec<String>, DocumentError> {
+        let c = self.collection_in(tx, collection).await?;
+        let query = Query { filter: Some(filter.to_owned()), ..Query::default() };
+        let (condition, mut values) = conditions(&c, tx.dialect(), &query)?;
+        values.push(limit.clamp(1, MAX_PAGE).into());
+        let rows = tx.fetch_all(&format!("SELECT id FROM {} WHERE {condition} ORDER BY id LIMIT ?", c.table), &values).await?;
+        Ok(rows.iter().map(|r| r.text("id")).collect::<Result<_, _>>()?)
     }
 
     /// How many documents match.

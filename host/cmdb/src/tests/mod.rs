@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod records;
+
 use plenum_access::{Role, UserPrincipal};
 use plenum_store::{Db, Events};
 use serde_json::json;
