@@ -62,7 +62,7 @@ permissions! {
     PluginsRead = "plugins.read", Viewer;
     /// Open a plugin's pages and send it reading requests (GET, HEAD).
     PluginsView = "plugins.view", Viewer;
-    /// Send a plugin changing requests and call its actions.
+    /// Send a plugin changing requests and call its actions. Plugin scope: `actions`.
     PluginsUse = "plugins.use", Operator;
     /// Install, grant, configure, disable, uninstall.
     PluginsManage = "plugins.manage", Administrator;

@@ -289,17 +289,14 @@ impl ActionHost for Plugins {
         }
         // A plugin acts for the person behind the run, when there is one.
         let user = ctx.who.user().cloned();
-        if !matches!(&ctx.who, Principal::Plugin(p) if p.id == id) {
-            let allowed = self.services().access.require(&ctx.who, plenum_access::Permission::PluginsUse, &[]).await;
-            allowed.map_err(|e| failed(e.into()))?;
-        }
+        self.may_call(&ctx.who, id, action).await.map_err(|e| failed(e.into()))?;
         let call = async {
             let (plugin, visit) = self.enter(id).await?;
             if action == FIRE {
                 let id = input.get("id").and_then(Json::as_str).unwrap_or_default();
                 plugin.fire(self.services(), visit, id, Some(ctx.key.clone())).await.map(|()| json!({}))
             } else {
-                plugin.action(self.services(), visit, action, &input, user, Some(ctx.key.clone())).await
+                plugin.action(self.services(), visit, action, &input, user, Some(ctx.key.clone()), 0).await
             }
         };
         tokio::select! {

@@ -13,9 +13,16 @@ wasmtime::component::bindgen!({
             import plenum:events/publisher@0.1.0;
             import plenum:log/log@0.1.0;
             import plenum:plugin/context@0.1.0;
+            import plenum:plugin/secrets@0.1.0;
+            import plenum:plugin/calls@0.1.0;
+            import wasi:config/store@0.2.0-rc.1;
+            import wasi:keyvalue/store@0.2.0-draft;
+            import wasi:keyvalue/atomics@0.2.0-draft;
+            import wasi:keyvalue/batch@0.2.0-draft;
         }
     "#,
-    path: ["../../wit/types", "../../wit/cmdb", "../../wit/jobs", "../../wit/workflow", "../../wit/store", "../../wit/events", "../../wit/log", "../../wit/plugin"],
+    path: ["../../wit/types", "../../wit/cmdb", "../../wit/jobs", "../../wit/workflow", "../../wit/store", "../../wit/events", "../../wit/log", "../../wit/plugin", "../../wit/wasi-config", "../../wit/wasi-keyvalue"],
     world: "plenum:host/imports",
     imports: { default: async },
+    with: { "wasi:keyvalue/store.bucket": crate::interfaces::Bucket },
 });

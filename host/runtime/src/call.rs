@@ -81,6 +81,8 @@ pub struct CallInfo {
     pub what: String,
     /// What it was called with, shortened: for the administrator who looks at a trap.
     pub input: Option<String>,
+    /// How many plugins called each other before this one.
+    pub depth: u32,
     /// Whether it is the migration of an upgrade, which alone may write meanwhile.
     pub migrates: bool,
 }

@@ -30,7 +30,7 @@ mod tests;
 mod upgrade;
 mod watch;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use plenum_access::Access;
 use plenum_cmdb::Cmdb;
@@ -71,9 +71,16 @@ pub struct Services {
     pub(crate) pool: Arc<Semaphore>,
     /// Set once, right after: workflows call actions and actions start workflows.
     workflows: OnceLock<Workflows>,
+    /// Set once, right after: plugins call each other. Weak, or neither would ever go.
+    plugins: OnceLock<Weak<service::Inner>>,
 }
 
 impl Services {
+    pub(crate) fn plugins(&self) -> Result<Plugins, RuntimeError> {
+        let inner = self.plugins.get().and_then(Weak::upgrade);
+        inner.map(|inner| Plugins { inner }).ok_or_else(|| RuntimeError::State("the host is stopping; try again in a moment".into()))
+    }
+
     pub(crate) fn workflows(&self) -> Result<&Workflows, RuntimeError> {
         self.workflows.get().ok_or_else(|| RuntimeError::State("the host is still starting; try again in a moment".into()))
     }

@@ -267,10 +267,11 @@ impl Loaded {
 
     /// What a call is for.
     pub fn info(&self, what: String, user: Option<UserPrincipal>, key: Option<String>) -> CallInfo {
-        CallInfo { id: plenum_store::new_id(), who: self.principal(user.clone()), user, key, what, input: None, migrates: false }
+        CallInfo { id: plenum_store::new_id(), who: self.principal(user.clone()), user, key, what, input: None, depth: 0, migrates: false }
     }
 
-    /// Carries out an action of the manifest.
+    /// Carries out an action of the manifest, for a caller that is `depth` calls of plugins away from where it began.
+    #[allow(clippy::too_many_arguments)]
     pub async fn action(
         self: &Arc<Self>,
         services: &Arc<Services>,
@@ -279,6 +280,7 @@ impl Loaded {
         input: &Json,
         user: Option<UserPrincipal>,
         key: Option<String>,
+        depth: u32,
     ) -> Result<Json, RuntimeError> {
         let schemas =
             self.schemas.get(name).ok_or_else(|| RuntimeError::NotFound(format!("the plugin {} has no action {name}", self.id)))?;
@@ -286,7 +288,7 @@ impl Loaded {
             .map_err(|e| RuntimeError::Input(format!("the input of {}.{name}: {e}", self.id)))?;
         let index = self.export(|e| e.actions.as_ref(), "plenum:plugin/actions")?;
         let text = input.to_string();
-        let mut info = self.info(format!("action {name}"), user, key);
+        let mut info = CallInfo { depth, ..self.info(format!("action {name}"), user, key) };
         info.input = Some(text.chars().take(MAX_INPUT).collect());
         let out: String = self.call(services, visit, &index, info, (name.to_owned(), text)).await?;
         let out: Json = serde_json::from_str(&out).map_err(|e| RuntimeError::Plugin {

@@ -178,6 +178,7 @@ impl Plugins {
             resolver: Arc::new(crate::outgoing::SystemResolver),
             pool: Arc::new(tokio::sync::Semaphore::new(MAX_CALLS)),
             workflows: OnceLock::new(),
+            plugins: OnceLock::new(),
         };
         let inner = Inner {
             services: Arc::new(services),
@@ -192,7 +193,9 @@ impl Plugins {
             shutdown,
             ticker: OnceLock::new(),
         };
-        Ok(Plugins { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        let _ = inner.services.plugins.set(Arc::downgrade(&inner));
+        Ok(Plugins { inner })
     }
 
     /// Loads what is installed and starts handing out events. Takes the workflow service, which itself calls actions here.
@@ -369,13 +372,33 @@ impl Plugins {
         input: &Json,
         key: Option<String>,
     ) -> Result<Json, RuntimeError> {
-        // A plugin calls its own actions through its workflows; another's would need a permission of its own.
-        match who {
-            Principal::Plugin(p) if p.id == id => {}
-            _ => self.require(who, Permission::PluginsUse).await?,
-        }
+        self.call_for(who, id, action, input, key, 0).await
+    }
+
+    /// The same, for a plugin that was itself called by others.
+    pub(crate) async fn call_for(
+        &self,
+        who: &Principal,
+        id: &str,
+        action: &str,
+        input: &Json,
+        key: Option<String>,
+        depth: u32,
+    ) -> Result<Json, RuntimeError> {
+        self.may_call(who, id, action).await?;
         let (plugin, visit) = self.enter(id).await?;
-        plugin.action(self.services(), visit, action, input, who.user().cloned(), key).await
+        plugin.action(self.services(), visit, action, input, who.user().cloned(), key, depth).await
+    }
+
+    /// A plugin calls its own actions; those of others need a permission, as they do for people.
+    pub(crate) async fn may_call(&self, who: &Principal, id: &str, action: &str) -> Result<(), AccessError> {
+        match who {
+            Principal::Plugin(p) if p.id == id => Ok(()),
+            _ => {
+                let name = format!("{id}.{action}");
+                self.inner.services.access.require(who, Permission::PluginsUse, &[("actions", &name)]).await
+            }
+        }
     }
 
     pub(crate) fn acceptable(&self, state: &SignatureState) -> Result<(), RuntimeError> {

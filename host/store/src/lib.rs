@@ -12,7 +12,7 @@ pub mod sql;
 #[allow(clippy::expect_used, clippy::panic)]
 pub mod testing;
 
-pub use documents::{By, Change, CollectionSpec, Document, DocumentError, Documents, Page, Query};
+pub use documents::{Aggregate, Bucket, By, Change, CollectionSpec, Document, DocumentError, Documents, Group, Measure, Page, Query};
 pub use error::StoreError;
 pub use events::{Event, Events, NewEvent};
 pub use filter::{Field, FieldKind, Filter, FilterError, Schema};

@@ -1,10 +1,13 @@
 //! The host interfaces that plugins import: each a module with its bindings to a domain, and the permission that it needs.
 //! Adding one touches its module and the list here.
 
+mod calls;
 mod cmdb;
+mod config;
 mod context;
 mod events;
 mod jobs;
+mod keyvalue;
 mod log;
 mod store;
 mod workflow;
@@ -12,11 +15,13 @@ mod workflow;
 pub(crate) use cmdb::{cmdb_status, document_status, sort};
 pub(crate) use events::publish;
 pub(crate) use jobs::jobs_status;
+pub use keyvalue::Bucket;
 
 use plenum_access::Permission;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::plenum as b;
+use crate::bindings::wasi as w;
 use crate::call::CallState;
 
 /// A host interface.
@@ -66,6 +71,32 @@ pub const INTERFACES: &[Interface] = &[
         import: "plenum:plugin/context@",
         needs: &[],
         link: |l| b::plugin::context::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:plugin/secrets@",
+        needs: &[],
+        link: |l| b::plugin::secrets::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:plugin/calls@",
+        needs: &[Permission::PluginsUse],
+        link: |l| b::plugin::calls::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface { import: "wasi:config/store@", needs: &[], link: |l| w::config::store::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
+    Interface {
+        import: "wasi:keyvalue/store@",
+        needs: &[Permission::Store],
+        link: |l| w::keyvalue::store::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "wasi:keyvalue/atomics@",
+        needs: &[Permission::Store],
+        link: |l| w::keyvalue::atomics::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "wasi:keyvalue/batch@",
+        needs: &[Permission::Store],
+        link: |l| w::keyvalue::batch::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface { import: "plenum:types/types@", needs: &[], link: |l| b::types::types::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
 ];

@@ -1,11 +1,13 @@
 //! `plenum:store/documents`: the plugin's own collections, `plugin/<id>/<name>`. Permission `store`; a quota bounds them.
 
 use plenum_access::{AccessError, Permission};
-use plenum_store::{By, Document as StoredDocument, DocumentError, Query, StoreError};
+use plenum_store::{Aggregate, Bucket, By, Document as StoredDocument, DocumentError, Measure, Query, StoreError};
 
 use super::cmdb::{document_status, sort};
 use super::{bad_json, error, ms};
-use crate::bindings::plenum::store::documents::{Document, Expectation, Host, Page, Query as WitQuery, Write};
+use crate::bindings::plenum::store::documents::{
+    Aggregation, Bucket as WitBucket, Document, Expectation, Group, Host, MeasureKind, Page, Query as WitQuery, Write,
+};
 use crate::bindings::plenum::types::types::Error;
 use crate::call::CallState;
 use crate::plugin::collection;
@@ -142,5 +144,32 @@ impl Host for CallState {
         self.require_store().await?;
         let filter = Some(filter.as_str()).filter(|f| !f.trim().is_empty());
         Ok(ms(self.services.docs.count(&collection(&self.plugin.id, &name), filter).await.map_err(failed)?))
+    }
+
+    async fn aggregate(&mut self, a: Aggregation) -> Result<Vec<Group>, Error> {
+        self.require_store().await?;
+        let span = |b| match b {
+            WitBucket::Minute => Bucket::Minute,
+            WitBucket::Hour => Bucket::Hour,
+            WitBucket::Day => Bucket::Day,
+            WitBucket::Month => Bucket::Month,
+            WitBucket::Year => Bucket::Year,
+        };
+        let kind = |k| match k {
+            MeasureKind::Count => Measure::Count,
+            MeasureKind::Sum => Measure::Sum,
+            MeasureKind::Avg => Measure::Avg,
+            MeasureKind::Min => Measure::Min,
+            MeasureKind::Max => Measure::Max,
+        };
+        let wanted = Aggregate {
+            filter: Some(a.filter),
+            groups: a.groups.into_iter().map(|g| (g.field, g.bucket.map(span))).collect(),
+            measures: a.measures.into_iter().map(|m| (kind(m.kind), m.field)).collect(),
+            limit: a.limit,
+        };
+        let groups = self.services.docs.aggregate(&collection(&self.plugin.id, &a.collection), &wanted).await.map_err(failed)?;
+        let texts = |values: Vec<serde_json::Value>| values.iter().map(serde_json::Value::to_string).collect();
+        Ok(groups.into_iter().map(|g| Group { keys: texts(g.keys), values: texts(g.values) }).collect())
     }
 }

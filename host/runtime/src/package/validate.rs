@@ -44,6 +44,7 @@ fn scope_keys(p: Permission) -> &'static [&'static str] {
         Permission::JobsRead => &["executions"],
         Permission::WorkflowRead | Permission::WorkflowRun => &["workflows"],
         Permission::EventsPublish | Permission::EventsRead => &["types"],
+        Permission::PluginsUse => &["actions"],
         Permission::HttpOutgoing => &["hosts", "schemes", "ports", "networks"],
         _ => &[],
     }

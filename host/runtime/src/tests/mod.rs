@@ -7,6 +7,7 @@ mod http;
 mod life;
 mod limits;
 mod outgoing;
+mod powers;
 mod refusals;
 mod upgrade;
 mod watch;

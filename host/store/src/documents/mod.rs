@@ -4,6 +4,7 @@
 //! indexes on the fields that its spec names, spelled exactly as [`crate::filter`] spells comparisons, so that they serve them.
 //! All writes take the caller's transaction: the change, its history, its audit entry and its event are one.
 
+mod aggregate;
 mod check;
 mod define;
 mod past;
@@ -11,6 +12,8 @@ mod query;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+
+pub use aggregate::{Aggregate, Bucket, Group, MAX_GROUPS, Measure};
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -84,7 +84,7 @@ impl Documents {
     }
 }
 
-fn conditions(c: &Collection, d: Dialect, query: &Query) -> Result<(String, Vec<Value>), DocumentError> {
+pub(super) fn conditions(c: &Collection, d: Dialect, query: &Query) -> Result<(String, Vec<Value>), DocumentError> {
     let (mut sql, mut values) = match query.filter.as_deref().map(str::trim).filter(|f| !f.is_empty()) {
         Some(source) => Filter::parse(source, &c.spec.schema)?.to_sql(d, "data")?,
         None => ("1 = 1".to_owned(), Vec::new()),

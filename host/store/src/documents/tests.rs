@@ -102,6 +102,61 @@ crate::both_databases! {
         assert!(matches!(e, DocumentError::Duplicate { .. }), "{e}");
     }
 
+    async fn groups_are_counted_and_summed(db: Db) {
+        let docs = Documents::new(db.clone());
+        let time = |day: u32| format!("2026-03-{day:02}T10:00:00Z");
+        let records = vec![
+            json!({"name": "a", "n": 1, "up": true, "at": time(1)}),
+            json!({"name": "a", "n": 2, "up": false, "at": time(1)}),
+            json!({"name": "b", "n": 10, "up": true, "at": time(2)}),
+            json!({"name": "b", "up": true, "at": time(2)}),
+            json!({"n": 5}),
+        ];
+        fill(&db, &docs, &spec(&[], &[]), records).await;
+        let ask = async |groups: &[(&str, Option<Bucket>)], measures: &[(Measure, Option<&str>)], filter: &str| {
+            let a = Aggregate {
+                filter: Some(filter.to_owned()),
+                groups: groups.iter().map(|(f, b)| ((*f).to_owned(), *b)).collect(),
+                measures: measures.iter().map(|(m, f)| (*m, f.map(str::to_owned))).collect(),
+                limit: 100,
+            };
+            docs.aggregate("t", &a).await.map(|g| g.into_iter().map(|g| (Json::from(g.keys), Json::from(g.values))).collect::<Vec<_>>())
+        };
+        let all = [(Measure::Count, None), (Measure::Count, Some("n")), (Measure::Sum, Some("n")), (Measure::Avg, Some("n")), (Measure::Min, Some("n")), (Measure::Max, Some("n"))];
+        assert_eq!(
+            ask(&[("name", None)], &all, "").await.unwrap(),
+            [
+                (json!(["a"]), json!([2, 2, 3, 1.5, 1, 2])),
+                (json!(["b"]), json!([2, 1, 10, 10, 10, 10])),
+                (json!([null]), json!([1, 1, 5, 5, 5, 5])),
+            ]
+        );
+        assert_eq!(ask(&[], &all[..3], "up == true").await.unwrap(), [(json!([]), json!([3, 2, 11]))]);
+        assert_eq!(ask(&[], &all[..3], "n > 99").await.unwrap(), [(json!([]), json!([0, 0, null]))]);
+        assert_eq!(ask(&[("name", None)], &all[..1], "n > 99").await.unwrap(), []);
+        assert_eq!(
+            ask(&[("at", Some(Bucket::Day)), ("up", None)], &[(Measure::Count, None), (Measure::Max, Some("at")), (Measure::Min, Some("up"))], "at != null").await.unwrap(),
+            [
+                (json!(["2026-03-01", false]), json!([1, "2026-03-01T10:00:00.000Z", false])),
+                (json!(["2026-03-01", true]), json!([1, "2026-03-01T10:00:00.000Z", true])),
+                (json!(["2026-03-02", true]), json!([2, "2026-03-02T10:00:00.000Z", true])),
+            ]
+        );
+        let today = ask(&[("created_at", Some(Bucket::Year))], &[(Measure::Count, None)], "").await.unwrap();
+        assert_eq!((today.len(), &today[0].1), (1, &json!([5])));
+        assert_eq!(today[0].0[0].as_str().unwrap().len(), 4);
+        for (groups, measures, says) in [
+            (vec![("nam", None)], vec![(Measure::Count, None)], "did you mean name?"),
+            (vec![("name", Some(Bucket::Day))], vec![(Measure::Count, None)], "no time"),
+            (vec![], vec![(Measure::Sum, Some("name"))], "no number"),
+            (vec![], vec![(Measure::Sum, None)], "name it"),
+            (vec![], vec![], "1 to 16 measures"),
+        ] {
+            let e = ask(&groups, &measures, "").await.unwrap_err().to_string();
+            assert!(e.contains(says), "{e}");
+        }
+    }
+
     async fn a_stale_version_changes_nothing(db: Db) {
         let docs = Documents::new(db.clone());
         fill(&db, &docs, &spec(&[], &[]), vec![json!({"name": "a"})]).await;

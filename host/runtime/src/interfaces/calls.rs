@@ -1,0 +1,29 @@
+//! `plenum:plugin/calls`: actions of other plugins. Permission `plugins.use`, scoped by `actions`.
+
+use plenum_access::AccessError;
+
+use super::{bad_json, error};
+use crate::RuntimeError;
+use crate::bindings::plenum::plugin::calls::Host;
+use crate::bindings::plenum::types::types::Error;
+use crate::call::CallState;
+
+/// Calls within calls: each holds a place, and a circle would otherwise hold all.
+const DEPTH: u32 = 4;
+
+impl Host for CallState {
+    async fn call(&mut self, plugin: String, action: String, input: String) -> Result<String, Error> {
+        if self.info.depth >= DEPTH {
+            return Err(error("plugin.depth", 422, format!("calls of plugins that call plugins go {DEPTH} deep at most")));
+        }
+        let input = serde_json::from_str(&input).map_err(|e| bad_json("input", &e))?;
+        let plugins = self.services.plugins().map_err(|e| error(e.code(), e.status(), &e))?;
+        // Boxed, since the call may come here again.
+        let call = plugins.call_for(&self.info.who, &plugin, &action, &input, None, self.info.depth + 1);
+        let answer: Result<serde_json::Value, RuntimeError> = Box::pin(call).await;
+        answer.map(|v| v.to_string()).map_err(|e| match &e {
+            RuntimeError::Access(AccessError::Denied(d)) => error("access.denied", 403, &d.reason),
+            e => error(e.code(), e.status(), e),
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! Powers of plugins, as the host gives them.
+
+use serde_json::json;
+use wasmtime::component::Resource;
+
+use super::*;
+use crate::bindings::plenum::plugin::{calls, secrets};
+use crate::bindings::plenum::store::documents;
+use crate::bindings::wasi::config::store as config;
+use crate::bindings::wasi::keyvalue::{atomics, batch, store as kv};
+use crate::call::{CallState, store};
+use crate::interfaces::Bucket;
+
+/// A call of a plugin, from the host's side.
+fn call(w: &World, id: &str, on_behalf: Option<Role>) -> wasmtime::Store<CallState> {
+    let plugin = w.plugins.loaded(id).unwrap();
+    let person = on_behalf.map(|role| UserPrincipal { id: "u2".into(), name: "bob".into(), role });
+    store(&plugin, w.plugins.services(), plugin.info("test".into(), person, None))
+}
+
+async fn pages_only(w: &World, id: &str, more: &str, names: &[&str]) {
+    let mut m = manifest(more);
+    m.id = id.to_owned();
+    let mut archive = PackageWriter::new(m).finish().unwrap();
+    archive.sign(&w.secret, None).unwrap();
+    w.put(&format!("{id}.plenum"), &archive.to_bytes().unwrap());
+    w.plugins.install(&admin(), id, None, &granted(names)).await.unwrap();
+}
+
+const STORE: &str = "[[permissions]]\nname = \"store\"\nreason = \"x\"\n";
+
+plenum_store::both_databases! {
+    migrations: SETS;
+
+    async fn values_by_key_are_the_plugins_own(db: Db) {
+        let w = World::new(db).await;
+        pages_only(&w, "one", STORE, &["store"]).await;
+        pages_only(&w, "two", STORE, &["store"]).await;
+        let mut c = call(&w, "one", None);
+        let c = c.data_mut();
+        let b = kv::Host::open(c, "cache".into()).await.unwrap();
+        let rep = b.rep();
+        let b = || Resource::<Bucket>::new_borrow(rep);
+        assert_eq!(kv::HostBucket::get(c, b(), "k".into()).await.unwrap(), None);
+        kv::HostBucket::set(c, b(), "k".into(), vec![0, 255]).await.unwrap();
+        kv::HostBucket::set(c, b(), "k".into(), vec![1, 254]).await.unwrap();
+        assert_eq!(kv::HostBucket::get(c, b(), "k".into()).await.unwrap(), Some(vec![1, 254]));
+        assert!(kv::HostBucket::exists(c, b(), "k".into()).await.unwrap());
+        for (delta, sum) in [(2, 2), (40, 42)] {
+            assert_eq!(atomics::Host::increment(c, b(), "n".into(), delta).await.unwrap(), sum);
+        }
+        assert!(atomics::Host::increment(c, b(), "k".into(), 1).await.is_err(), "no number");
+        batch::Host::set_many(c, b(), vec![("x".into(), vec![1]), ("y".into(), vec![2])]).await.unwrap();
+        let many = batch::Host::get_many(c, b(), vec!["y".into(), "z".into()]).await.unwrap();
+        assert_eq!(many, [Some(("y".to_owned(), vec![2])), None]);
+        batch::Host::delete_many(c, b(), vec!["x".into(), "z".into()]).await.unwrap();
+        kv::HostBucket::delete(c, b(), "y".into()).await.unwrap();
+        let keys = kv::HostBucket::list_keys(c, b(), None).await.unwrap();
+        assert_eq!((keys.keys, keys.cursor), (vec!["k".to_owned(), "n".into()], None));
+        let rest = kv::HostBucket::list_keys(c, b(), Some(1)).await.unwrap();
+        assert_eq!(rest.keys, ["n"]);
+        for bad in ["", &"k".repeat(121), "a\0b"] {
+            assert!(kv::HostBucket::set(c, b(), bad.to_owned(), vec![]).await.is_err(), "{bad:?}");
+        }
+        assert!(kv::HostBucket::set(c, b(), "large".into(), vec![0; (700 << 10) + 1]).await.is_err());
+        assert!(matches!(kv::Host::open(c, "../two".into()).await, Err(kv::Error::NoSuchStore)));
+        // Another bucket, and another plugin, know nothing of it.
+        let other = kv::Host::open(c, String::new()).await.unwrap();
+        assert!(kv::HostBucket::list_keys(c, other, None).await.unwrap().keys.is_empty());
+        let mut two = call(&w, "two", None);
+        let two = two.data_mut();
+        let same = kv::Host::open(two, "cache".into()).await.unwrap();
+        assert_eq!(kv::HostBucket::get(two, same, "k".into()).await.unwrap(), None);
+        w.plugins.uninstall(&admin(), "one", true).await.unwrap();
+        assert!(Documents::new(w.db.clone()).collections("plugin/one/").await.unwrap().is_empty());
+        w.end().await;
+    }
+
+    async fn records_are_aggregated_by_the_plugin(db: Db) {
+        let w = World::new(db).await;
+        let things = "[[collections]]\nname = \"things\"\nfields = { kind = \"string\", n = \"int\", at = \"timestamp\" }\n";
+        pages_only(&w, "one", &format!("{STORE}{things}"), &["store"]).await;
+        let mut c = call(&w, "one", None);
+        let c = c.data_mut();
+        let write = |i: i64| documents::Write {
+            collection: "things".into(),
+            id: format!("t{i}"),
+            data: Some(json!({"kind": if i % 2 == 0 { "even" } else { "odd" }, "n": i, "at": format!("2026-0{}-15T00:00:00Z", i % 3 + 1)}).to_string()),
+            expected: documents::Expectation::Absent,
+        };
+        documents::Host::apply(c, (0..6).map(write).collect()).await.unwrap();
+        let ask = |field: &str, bucket| documents::Aggregation {
+            collection: "things".into(),
+            filter: "n > 0".into(),
+            groups: vec![documents::Grouping { field: field.into(), bucket }],
+            measures: vec![
+                documents::Measure { kind: documents::MeasureKind::Count, field: None },
+                documents::Measure { kind: documents::MeasureKind::Sum, field: Some("n".into()) },
+            ],
+            limit: 10,
+        };
+        let plain = |groups: Vec<documents::Group>| groups.into_iter().map(|g| (g.keys.join(","), g.values.join(","))).collect::<Vec<_>>();
+        let by_kind = plain(documents::Host::aggregate(c, ask("kind", None)).await.unwrap());
+        assert_eq!(by_kind, [("\"even\"".to_owned(), "2,6".to_owned()), ("\"odd\"".into(), "3,9".into())]);
+        let by_month = plain(documents::Host::aggregate(c, ask("at", Some(documents::Bucket::Month))).await.unwrap());
+        assert_eq!(by_month, [("\"2026-01\"".to_owned(), "1,3".to_owned()), ("\"2026-02\"".into(), "2,5".into()), ("\"2026-03\"".into(), "2,7".into())]);
+        let e = documents::Host::aggregate(c, ask("knd", None)).await.unwrap_err();
+        assert!(e.status == 400 && e.message.contains("did you mean kind?"), "{e:?}");
+        w.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_permission_there_are_no_values() {
+    let w = World::quick().await;
+    pages_only(&w, "one", STORE, &[]).await;
+    let mut c = call(&w, "one", None);
+    assert!(matches!(kv::Host::open(c.data_mut(), String::new()).await, Err(kv::Error::AccessDenied)));
+    w.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_are_configuration_and_secrets_are_apart() {
+    let w = World::quick().await;
+    w.installed("[[settings]]\nname = \"most\"\ntype = \"integer\"\n").await.unwrap();
+    w.plugins.set_settings(&admin(), "demo", json!({"most": 3, "token": "s3cret"})).await.unwrap();
+    let mut c = call(&w, "demo", None);
+    let c = c.data_mut();
+    assert_eq!(config::Host::get(c, "level".into()).await.unwrap().as_deref(), Some("low"));
+    assert_eq!(config::Host::get(c, "most".into()).await.unwrap().as_deref(), Some("3"));
+    assert_eq!(config::Host::get(c, "token".into()).await.unwrap(), None);
+    let mut all = config::Host::get_all(c).await.unwrap();
+    all.sort();
+    assert_eq!(all, [("level".to_owned(), "low".to_owned()), ("most".into(), "3".into())]);
+    assert_eq!(secrets::Host::get(c, "token".into()).await.as_deref(), Some("s3cret"));
+    assert_eq!(secrets::Host::get(c, "level".into()).await, None);
+    w.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_calls_those_actions_of_others_that_it_was_granted() {
+    let w = World::quick().await;
+    w.installed("").await.unwrap();
+    let asks = "[[permissions]]\nname = \"plugins.use\"\nscope = { actions = [\"demo.echo\", \"gone.*\"] }\nreason = \"x\"\n";
+    pages_only(&w, "friend", asks, &["plugins.use"]).await;
+    let ask = async |on_behalf, depth, plugin: &str, action: &str| {
+        let mut c = call(&w, "friend", on_behalf);
+        c.data_mut().info.depth = depth;
+        soon(calls::Host::call(c.data_mut(), plugin.to_owned(), action.to_owned(), json!({"text": "hi"}).to_string())).await
+    };
+    for on_behalf in [None, Some(Role::Operator)] {
+        assert_eq!(ask(on_behalf, 0, "demo", "echo").await.unwrap(), r#"{"text":"hi"}"#);
+    }
+    for (on_behalf, depth, plugin, action, code, status) in [
+        (None, 0, "demo", "settings", "access.denied", 403),
+        // Both must be allowed to.
+        (Some(Role::Viewer), 0, "demo", "echo", "access.denied", 403),
+        (None, 0, "gone", "x", "plugin.not_found", 404),
+        (None, 4, "demo", "echo", "plugin.depth", 422),
+    ] {
+        let e = ask(on_behalf, depth, plugin, action).await.unwrap_err();
+        assert_eq!((e.code.as_str(), e.status), (code, status), "{}", e.message);
+    }
+    // In a workflow it is the same permission.
+    let who = w.plugins.loaded("friend").unwrap().principal(None);
+    assert!(w.plugins.may_call(&who, "demo", "echo").await.is_ok());
+    assert!(w.plugins.may_call(&who, "demo", "settings").await.is_err());
+    w.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_power_is_linked_when_it_is_granted() {
+    let w = World::quick().await;
+    let calls = "[[permissions]]\nname = \"plugins.use\"\nreason = \"x\"\n";
+    for (world, interface, function, params, asks, name) in [
+        ("keeper", "wasi:keyvalue/store@0.2.0-draft", "open", "i32 i32 i32", STORE, Some("store")),
+        ("counter", "wasi:keyvalue/atomics@0.2.0-draft", "increment", "i32 i32 i32 i64 i32", STORE, Some("store")),
+        ("configured", "wasi:config/store@0.2.0-rc.1", "get", "i32 i32 i32", "", None),
+        ("secretive", "plenum:plugin/secrets@0.1.0", "get", "i32 i32 i32", "", None),
+        ("social", "plenum:plugin/calls@0.1.0", "call", "i32 i32 i32 i32 i32 i32 i32", calls, Some("plugins.use")),
+    ] {
+        let wasm = guests::importing(world, interface, function, params);
+        let text = format!("{asks}[component]\npath = \"plugin.wasm\"\n");
+        w.offer(PackageWriter::new(manifest(&text)).component(wasm).finish().unwrap());
+        if let Some(name) = name {
+            let e = w.plugins.install(&admin(), "demo", None, &[]).await.unwrap_err();
+            assert!(e.code() == "plugin.ungranted_import" && e.to_string().contains(name), "{interface}: {e}");
+        }
+        w.plugins.install(&admin(), "demo", None, &granted(name.as_slice())).await.unwrap();
+        w.plugins.uninstall(&admin(), "demo", true).await.unwrap();
+    }
+    w.end().await;
+}
