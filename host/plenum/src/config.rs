@@ -26,8 +26,18 @@ pub struct File {
     pub public_url: Option<String>,
     /// Where packages come from and whom to trust.
     pub plugins: Plugins,
+    /// What workflows may reach.
+    pub workflows: Workflows,
     /// How long what has happened is kept.
     pub retention: Retention,
+}
+
+/// What workflows may reach.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workflows {
+    /// Networks that `call: http` and `call: openapi` may reach besides the public internet, `10.1.0.0/16` [default: none].
+    pub networks: Vec<String>,
 }
 
 /// How long what has happened is kept.
@@ -167,6 +177,8 @@ pub struct Config {
     pub compile_time: Duration,
     /// What each plugin may have.
     pub plugin_limits: HostLimits,
+    /// Networks that workflows may reach besides the public internet.
+    pub workflow_networks: Vec<String>,
     /// How long a finished job is kept.
     pub keep_executions: Duration,
 }
@@ -214,6 +226,7 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         compile_memory_bytes: u64::from(file.plugins.compile.memory_mb.unwrap_or(4096).max(64)) << 20,
         compile_time: Duration::from_secs(u64::from(file.plugins.compile.cpu_s.unwrap_or(180).max(1))),
         plugin_limits: plugin_limits(file.plugins.limits, file.plugins.quarantine),
+        workflow_networks: file.workflows.networks,
         keep_executions: days(file.retention.executions_days, 90, "retention.executions_days")?,
     })
 }

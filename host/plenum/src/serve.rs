@@ -139,6 +139,7 @@ fn runtime_config(config: &Config) -> RuntimeConfig {
         developer_mode: config.developer_mode,
         compiler: Some(compiler),
         limits: config.plugin_limits,
+        workflow_networks: config.workflow_networks.clone(),
     }
 }
 

@@ -77,12 +77,38 @@ const ATOMS: &[Atom] = &[
         },
     },
     Atom {
+        name: "http",
+        title: ("Send an HTTP request", "发送 HTTP 请求"),
+        description: (
+            "One request to the public internet or an allowed network; answers the content. Write it as `call: http`.",
+            "向公网或允许的网络发送一个请求，返回内容。",
+        ),
+        input: || {
+            json!({"type": "object", "required": ["method", "endpoint"], "additionalProperties": false, "properties": {
+                "method": {"type": "string"}, "endpoint": {}, "headers": {"type": "object"}, "query": {"type": "object"}, "body": {},
+                "output": {"enum": ["content", "response", "raw"]}, "redirect": {"type": "boolean"}}})
+        },
+    },
+    Atom {
+        name: "openapi",
+        title: ("Call an operation of an API", "调用 API 操作"),
+        description: (
+            "One operation of an API that an OpenAPI document describes. Write it as `call: openapi`.",
+            "调用 OpenAPI 文档所描述的一个操作。",
+        ),
+        input: || {
+            json!({"type": "object", "required": ["document", "operationId"], "additionalProperties": false, "properties": {
+                "document": {"type": "object"}, "operationId": {"type": "string"}, "parameters": {"type": "object"}, "authentication": {},
+                "output": {"enum": ["content", "response", "raw"]}, "redirect": {"type": "boolean"}}})
+        },
+    },
+    Atom {
         name: "event.publish",
         title: ("Publish an event", "发布事件"),
         description: ("Publishes an event that plugins and streams can subscribe to.", "发布可被插件与事件流订阅的事件。"),
         input: || {
             json!({"type": "object", "required": ["type"], "additionalProperties": false,
-                "properties": {"type": {"type": "string"}, "subject": {"type": "string"}, "data": {}}})
+                "properties": {"type": {"type": "string"}, "source": {"type": "string"}, "subject": {"type": "string"}, "data": {}}})
         },
     },
 ];
@@ -164,8 +190,11 @@ impl Plugins {
                 s.cmdb.update(&ctx.who, &text("model"), &text("id"), attributes, version, Some(&why)).await.map(value).map_err(cmdb)
             }
             "job.run" => self.job(ctx, input).await,
+            "http" | "openapi" => self.web(ctx, name, &input).await,
             "event.publish" => {
-                let source = format!("/workflows/runs/{}", ctx.run_id);
+                // Paths are the platform's own sources, so what a definition names counts when it is an address.
+                let own = Some(text("source")).filter(|s| s.contains("://") && s.len() <= 500);
+                let source = own.unwrap_or_else(|| format!("/workflows/runs/{}", ctx.run_id));
                 let data = input.get("data").cloned().unwrap_or(Json::Null);
                 crate::interfaces::publish(&s, &ctx.who, source, text("type"), text("subject"), data).await.map_err(failed)?;
                 Ok(json!({}))

@@ -29,6 +29,7 @@ mod stats;
 mod tests;
 mod upgrade;
 mod watch;
+mod web;
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -67,6 +68,8 @@ pub struct Services {
     pub(crate) logs: logs::Logs,
     pub(crate) tasks: TaskTracker,
     pub(crate) resolver: Arc<dyn outgoing::Resolve>,
+    /// The gate of people's workflows.
+    pub(crate) outside: outgoing::Gate,
     /// Places in the pool of the engine, for the calls of all plugins.
     pub(crate) pool: Arc<Semaphore>,
     /// Set once, right after: workflows call actions and actions start workflows.

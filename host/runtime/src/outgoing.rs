@@ -30,13 +30,15 @@ use crate::logs::{Level, Line};
 use crate::plugin::Loaded;
 
 /// How long anything outside is waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// Requests of one call.
 const MOST: u32 = 50;
 
 /// How far a grant lets requests reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
+    /// Every host and port, as far as its address is allowed: what people's own workflows may ask.
+    any: bool,
     hosts: Vec<String>,
     schemes: Option<Vec<String>>,
     ports: Option<Vec<String>>,
@@ -48,12 +50,18 @@ impl Rules {
     pub fn of(grant: &Grant) -> Option<Rules> {
         let scope = &grant.permissions.get(Permission::HttpOutgoing.name())?.0;
         Some(Rules {
+            any: false,
             hosts: scope.get("hosts").cloned().unwrap_or_default(),
             schemes: scope.get("schemes").cloned(),
             ports: scope.get("ports").cloned(),
             // What cannot be read opens nothing.
             networks: scope.get("networks").into_iter().flatten().filter_map(|n| Network::parse(n).ok()).collect(),
         })
+    }
+
+    /// All of the public internet, and `networks` besides.
+    pub fn public(networks: Vec<Network>) -> Rules {
+        Rules { any: true, hosts: Vec::new(), schemes: None, ports: None, networks }
     }
 
     /// `example.com` names that host, `*.example.com` those below it.
@@ -66,6 +74,9 @@ impl Rules {
 
     /// Whether a request may go there, or why not and what to write.
     fn target(&self, t: &Target) -> Result<(), String> {
+        if self.any {
+            return Ok(());
+        }
         if !self.host(&t.host) {
             return Err(format!("the host {} is not granted; ask for it in the scope hosts of http.outgoing", t.host));
         }

@@ -43,7 +43,12 @@ pub struct RuntimeConfig {
     pub compiler: Option<Compiler>,
     /// What each plugin may have.
     pub limits: HostLimits,
+    /// Networks that `call: http` of people's workflows may reach besides the public internet, `10.1.0.0/16`.
+    pub workflow_networks: Vec<String>,
 }
+
+/// Requests to the outside in a minute, of all people's workflows together.
+const WORKFLOW_REQUESTS: u32 = 6_000;
 
 /// Where an installed plugin stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -166,6 +171,9 @@ impl Plugins {
                 life.stats.used(permission, allowed);
             }
         }));
+        let networks = config.workflow_networks.iter().map(|n| crate::address::Network::parse(n)).collect::<Result<Vec<_>, _>>();
+        let networks = networks.map_err(|e| RuntimeError::Invalid(format!("workflows.networks: {e}")))?;
+        let outside = HostLimits { outgoing_per_minute: WORKFLOW_REQUESTS, outgoing_bytes: 4 << 20, ..config.limits };
         let services = Services {
             db,
             docs,
@@ -176,6 +184,12 @@ impl Plugins {
             logs,
             tasks: TaskTracker::new(),
             resolver: Arc::new(crate::outgoing::SystemResolver),
+            outside: crate::outgoing::Gate {
+                rules: Some(crate::outgoing::Rules::public(networks)),
+                life: crate::life::Life::new("workflows", outside),
+                resolver: Arc::new(crate::outgoing::SystemResolver),
+                patience: crate::outgoing::PATIENCE,
+            },
             pool: Arc::new(tokio::sync::Semaphore::new(MAX_CALLS)),
             workflows: OnceLock::new(),
             plugins: OnceLock::new(),

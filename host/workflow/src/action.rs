@@ -28,7 +28,7 @@ pub struct ActionInfo {
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, thiserror::Error)]
 #[error("{title}: {detail}")]
 pub struct ActionError {
-    /// Stable code, `jobs.no_targets`.
+    /// Stable code, `jobs.no_targets`. Those that begin with `http.` become communication errors.
     pub code: String,
     /// HTTP-like status: 400 bad input, 403 refused, 404 unknown, 409 conflict, 5xx failure.
     pub status: u16,

@@ -421,6 +421,8 @@ fn failure(kind: &str, status: u16, title: &str, detail: &str) -> Value {
 /// The standard error that fits, with the action's own code beside it.
 fn action_error(e: ActionError) -> Value {
     let kind = match e.status {
+        // Whatever another server answers is trouble with that server, not with the caller.
+        _ if e.code.starts_with("http.") => "communication",
         400 | 422 => "validation",
         401 => "authentication",
         403 => "authorization",

@@ -75,6 +75,12 @@ impl Workflows {
                 self.check_input(w, version, &spec.input).await?;
             }
             Target::Action(a) => {
+                if crate::dsl::OUTSIDE.contains(&a.as_str()) {
+                    return Err(WorkflowError::Argument {
+                        field: "target",
+                        message: format!("{a} is called by workflows only; schedule a workflow with `call: {a}`"),
+                    });
+                }
                 if self.engine.host.describe(a).is_none() {
                     return Err(WorkflowError::NotFound(format!("action {a}")));
                 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod compile;
+mod ctk;
 mod guests;
 mod http;
 mod life;
@@ -87,6 +88,8 @@ impl World {
             developer_mode,
             compiler: None,
             limits,
+            // Where the stand-ins are.
+            workflow_networks: vec!["127.0.0.1".into()],
         };
         let plugins = Plugins::new(config, db.clone(), docs, access.clone(), events.clone(), cmdb, jobs, stop.clone()).unwrap();
         let workflows = Workflows::new(db.clone(), access.clone(), events.clone(), Arc::new(plugins.clone()));

@@ -1,6 +1,7 @@
 //! A definition, parsed once into types whose fields are all read.
 
 pub mod duration;
+mod http;
 pub mod parse;
 mod policies;
 
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use duration::DurationSpec;
+pub use http::OUTSIDE;
+pub(crate) use http::{expand, is_literal, masked};
 pub use parse::{Known, parse};
 
 /// Prefix of the standard error types.
@@ -153,7 +156,7 @@ pub enum Kind {
         /// Its input; without it the task's input.
         with: Option<Template>,
     },
-    /// `emit`
+    /// `emit`: the event's attributes.
     Emit(Template),
     /// `for`
     For {

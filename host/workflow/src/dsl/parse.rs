@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Flow, Kind, Schema, Task, Template, Then, Workflow};
+use super::{Flow, Kind, OUTSIDE, Schema, Task, Template, Then, Workflow};
 use crate::error::Problem;
 use crate::expr::{Jq, inner};
 
@@ -36,6 +36,7 @@ pub fn parse(source: &Value, known: Option<&dyn Known>, jq: &Jq) -> Result<Workf
         errors: BTreeMap::new(),
         retries: BTreeMap::new(),
         timeouts: BTreeMap::new(),
+        authentications: BTreeMap::new(),
     };
     let workflow = p.workflow(source);
     match workflow {
@@ -54,6 +55,7 @@ pub(super) struct Parser<'a> {
     pub(super) errors: BTreeMap<String, Value>,
     pub(super) retries: BTreeMap<String, Value>,
     pub(super) timeouts: BTreeMap<String, Value>,
+    pub(super) authentications: BTreeMap<String, Value>,
 }
 
 /// One step of a JSON pointer.
@@ -166,13 +168,17 @@ impl Parser<'_> {
                 "errors" => self.errors = map.into_iter().collect(),
                 "retries" => self.retries = map.into_iter().collect(),
                 "timeouts" => self.timeouts = map.into_iter().collect(),
+                "authentications" => self.authentications = map.into_iter().collect(),
                 "functions" => {
                     // Names first, so that functions can call each other.
                     for name in map.keys() {
                         self.functions.insert(name.clone(), step(&at, name));
                     }
                 }
-                other => self.problem(&at, format!("`use.{other}` is not supported; supported are errors, functions, retries, timeouts")),
+                other => self.problem(
+                    &at,
+                    format!("`use.{other}` is not supported; supported are authentications, errors, functions, retries, timeouts"),
+                ),
             }
         }
         for (name, v) in self.retries.clone() {
@@ -180,6 +186,9 @@ impl Parser<'_> {
         }
         for (name, v) in self.timeouts.clone() {
             self.timeout(&v, &step("/use/timeouts", &name), &[]);
+        }
+        for (name, v) in self.authentications.clone() {
+            self.authentication(&v, &step("/use/authentications", &name));
         }
         for (name, v) in self.errors.clone() {
             // Its expressions are checked where it is raised: only there the variables are known.
@@ -328,6 +337,13 @@ impl Parser<'_> {
                     self.problem(&at, "`call` takes the name of an action");
                     return None;
                 };
+                if OUTSIDE.contains(&name) && !self.functions.contains_key(name) {
+                    if self.known.is_some_and(|k| !k.has_action(name)) {
+                        self.problem(&at, format!("this host has no action {name}, so `call: {name}` cannot work"));
+                    }
+                    let with = self.outside(name, o.get("with"), &step(pointer, "with"), scope);
+                    return with.map(|with| Kind::Call { action: name.to_owned(), with: Some(with) });
+                }
                 let with = o.get("with").map(|w| self.template(w, &step(pointer, "with"), scope));
                 if let Some(pointer) = self.functions.get(name) {
                     return Some(Kind::Function { pointer: pointer.clone(), with });
@@ -335,9 +351,9 @@ impl Parser<'_> {
                 if let Some(known) = self.known
                     && !known.has_action(name)
                 {
-                    let message = if ["http", "grpc", "openapi", "asyncapi", "a2a", "mcp"].contains(&name) {
+                    let message = if ["grpc", "asyncapi", "a2a", "mcp"].contains(&name) {
                         format!(
-                            "`call: {name}` is not supported; call an action (cmdb.query, job.run, <plugin>.<action>, ..) or a function of use.functions"
+                            "`call: {name}` is not supported; call http, openapi, an action (cmdb.query, job.run, <plugin>.<action>, ..) or a function of use.functions"
                         )
                     } else {
                         let hint = nearest(name, &known.actions()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();

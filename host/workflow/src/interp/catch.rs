@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::data::{See, hash};
 use super::step::{Error, Stepper};
 use super::{Body, Frame, Phase};
-use crate::dsl::{Backoff, Catch, Kind, Retry};
+use crate::dsl::{Backoff, Catch, ERRORS, Kind, Retry};
 use crate::model::{TaskStatus, Waiting};
 
 /// Longest pause between attempts, however the backoff grows.
@@ -16,6 +16,11 @@ enum Decision {
     Escalate,
     Retry { until: i64, reason: String },
     Handle,
+}
+
+/// The name of a standard error. The specification's own documents write it with two prefixes.
+fn standard(kind: &str) -> &str {
+    kind.strip_prefix(ERRORS).or_else(|| kind.strip_prefix("https://serverlessworkflow.io/dsl/errors/types/")).unwrap_or(kind)
 }
 
 impl Stepper<'_> {
@@ -49,7 +54,11 @@ impl Stepper<'_> {
         let w = self.w;
         for (property, wanted) in &catch.with {
             let wanted = self.state.fill(w, wanted, &frame.input, see)?;
-            if error.get(property).unwrap_or(&Value::Null) != &wanted {
+            let same = match (error.get(property), &wanted) {
+                (Some(Value::String(a)), Value::String(b)) if property == "type" => standard(a) == standard(b),
+                (a, b) => a.unwrap_or(&Value::Null) == b,
+            };
+            if !same {
                 return Ok(Decision::Escalate);
             }
         }

@@ -33,10 +33,12 @@ pub(crate) fn size(v: &Value) -> usize {
     }
 }
 
+pub(super) fn rfc3339(ms: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(ms).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)).unwrap_or_default()
+}
+
 fn time(ms: i64) -> Value {
-    let iso =
-        chrono::DateTime::from_timestamp_millis(ms).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)).unwrap_or_default();
-    json!({ "iso8601": iso, "epoch": { "seconds": ms.div_euclid(1000), "milliseconds": ms } })
+    json!({ "iso8601": rfc3339(ms), "epoch": { "seconds": ms.div_euclid(1000), "milliseconds": ms } })
 }
 
 /// The variables of one evaluation.

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::data::{See, error, hash, size};
+use super::data::{See, error, hash, rfc3339, size};
 use super::{BATCH, Body, Event, Frame, MAX_CONTEXT, MAX_DEPTH, MAX_FRAMES, MAX_STEPS, MAX_VALUE, Op, Outcome, Phase, State, Step, World};
-use crate::dsl::{Flow, Kind, Task as Definition, Then};
+use crate::dsl::{Flow, Kind, OUTSIDE, Task as Definition, Then, expand, is_literal, masked};
 use crate::model::{RunStatus, Task, TaskStatus, Waiting};
 
 pub(super) fn step(state: &mut State, world: World<'_>, event: Event) -> Step {
@@ -97,7 +97,14 @@ impl Stepper<'_> {
         let id = self.state.frames.iter().find(|(_, f)| matches!(&f.body, Body::Call { key: k, .. } if k == key)).map(|(id, _)| *id);
         if let Some(id) = id {
             match result {
-                Ok(output) => self.complete(id, output, None),
+                Ok(output) => {
+                    // The output of `emit` is the event.
+                    let event = self.state.frames.get(&id).and_then(|f| match (&f.body, self.w.workflow.tasks.get(&f.pointer)?.as_ref()) {
+                        (Body::Call { args, .. }, Definition { kind: Kind::Emit(_), .. }) => Some(args.clone()),
+                        _ => None,
+                    });
+                    self.complete(id, event.unwrap_or(output), None);
+                }
                 Err(error) => self.fail(id, error),
             }
         }
@@ -290,15 +297,31 @@ impl Stepper<'_> {
                 self.note(id, TaskStatus::Waiting, None, None, Some(waiting));
             }
             Kind::Call { action, with } => {
-                let args = match with {
+                let mut args = match with {
                     Some(t) => self.state.fill(w, t, &input, see)?,
-                    None => input,
+                    None => input.clone(),
                 };
+                if let Some(t) = with.as_ref().filter(|_| OUTSIDE.contains(&action.as_str())) {
+                    for path in [&["endpoint", "uri"] as &[&str], &["document", "endpoint", "uri"]] {
+                        // What an expression made is an address already.
+                        let uri = args.pointer_mut(&format!("/{}", path.join("/"))).filter(|_| is_literal(t, path));
+                        if let Some(Value::String(uri)) = uri {
+                            *uri = expand(uri, &input).map_err(|m| error("expression", 400, "The address cannot be filled in", m))?;
+                        }
+                    }
+                }
                 self.call(id, action.clone(), args)?;
             }
             Kind::Emit(t) => {
-                let args = self.state.fill(w, t, &input, see)?;
-                self.call(id, "event.publish".into(), args)?;
+                let mut event = self.state.fill(w, t, &input, see)?;
+                if let Some(e) = event.as_object_mut() {
+                    // Made from what stays the same when the step is repeated.
+                    let key = hash(&[&w.run.id, &frame.path, &frame.attempt.to_string(), &id.to_string(), "event"]);
+                    e.entry("id").or_insert_with(|| key.into());
+                    e.entry("specversion").or_insert_with(|| "1.0".into());
+                    e.entry("time").or_insert_with(|| rfc3339(w.now).into());
+                }
+                self.call(id, "event.publish".into(), event)?;
             }
             Kind::Do => {
                 self.become_(id, Body::Block);
@@ -595,6 +618,7 @@ impl Stepper<'_> {
             parent = p.parent;
         }
         let (action, input) = match &f.body {
+            Body::Call { action, args, .. } if OUTSIDE.contains(&action.as_str()) => (Some(action.clone()), masked(args)),
             Body::Call { action, args, .. } => (Some(action.clone()), args.clone()),
             _ => (None, f.input.clone()),
         };
