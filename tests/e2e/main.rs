@@ -7,6 +7,7 @@ mod every_door;
 mod examples;
 mod frozen;
 mod inspection;
+mod kills;
 mod packages;
 mod scripts;
 mod tables;

@@ -11,6 +11,7 @@ pub struct Agent {
     /// Its state folder.
     pub state: TempDir,
     host_address: String,
+    args: Vec<String>,
     child: Option<Child>,
 }
 
@@ -25,7 +26,21 @@ impl Agent {
             .output()
             .expect("the plenum-agent binary is built");
         assert!(out.status.success(), "enrol: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-        let mut agent = Agent { state, host_address: host.agent_address.clone(), child: None };
+        let args = vec!["run".into(), "--state".into(), state.path().display().to_string()];
+        let mut agent = Agent { state, host_address: host.agent_address.clone(), args, child: None };
+        agent.run();
+        agent
+    }
+
+    /// An agent in a process of its own on a machine that is made up, so that one test has several. Its scripts run for real, here.
+    pub fn simulated(host: &Host, name: &str) -> Agent {
+        let state = tempfile::Builder::new().prefix("plenum-agent-").tempdir().expect("a temporary folder");
+        let tokens = state.path().join("tokens");
+        std::fs::write(&tokens, host.admin_command(&["enrolment-token"])).expect("a token file");
+        let (tokens, at) = (tokens.display().to_string(), state.path().join("agents").display().to_string());
+        let args = ["fleet", "--host", &host.agent_address, "--tokens-file", &tokens, "--count", "1", "--prefix", name, "--state", &at];
+        let args = args.iter().map(|a| (*a).to_owned()).collect();
+        let mut agent = Agent { state, host_address: host.agent_address.clone(), args, child: None };
         agent.run();
         agent
     }
@@ -34,8 +49,7 @@ impl Agent {
     pub fn run(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.state.path().join("agent.log")).expect("log file");
         let child = Command::new(bin_dir().join("plenum-agent"))
-            .args(["run", "--state"])
-            .arg(self.state.path())
+            .args(&self.args)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("log file"))
             .stderr(log)

@@ -6,10 +6,12 @@
 pub mod agent;
 pub mod client;
 pub mod host;
+pub mod random;
 
 pub use agent::Agent;
 pub use client::Client;
 pub use host::{Database, Host, HostOptions};
+pub use random::Random;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
