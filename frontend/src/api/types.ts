@@ -417,7 +417,7 @@ export interface Plugin {
   publisher: string | null;
   version: string;
   digest: string;
-  status: 'active' | 'disabled' | 'compiling' | 'failed';
+  status: 'active' | 'disabled' | 'compiling' | 'failed' | 'quarantined';
   status_reason: string | null;
   icon_url: string | null;
   pages: PluginPage[];
@@ -449,4 +449,85 @@ export interface PluginLog {
   call: string;
   message: string;
   fields: Json;
+}
+
+type Scope = Record<string, string[]>;
+
+/** What a plugin uses, beside what it may use; counted from the host's start, percentiles of the last minutes. */
+export interface PluginMetrics {
+  calls: number;
+  errors: number;
+  refused: number;
+  running: number;
+  queued: number;
+  queue_peak: number;
+  queue_limit: number;
+  p50_ms: number;
+  p95_ms: number;
+  p99_ms: number;
+  cpu_ms: number;
+  cpu_left_ms: number;
+  cpu_per_minute_ms: number;
+  memory_peak_bytes: number;
+  storage_bytes: number;
+  storage_limit_bytes: number;
+  document_limit_bytes: number;
+  outgoing: number;
+  outgoing_refused: number;
+  outgoing_per_minute: number;
+  outgoing_left: number;
+  log_lines_per_minute: number;
+  log_dropped: number;
+  quarantine: string | null;
+  quarantine_retry_after_s: number | null;
+}
+
+export interface PermissionUse {
+  name: string;
+  reason: Text;
+  asked: Scope | null;
+  granted: Scope | null;
+  pending: boolean;
+  uses: number;
+  last_used_at: string | null;
+  refusals: number;
+  last_refused_at: string | null;
+}
+
+export interface PermissionChange {
+  name: string;
+  change: 'added' | 'removed' | 'changed' | 'same';
+  from: Scope | null;
+  to: Scope | null;
+  granted: Scope | null;
+  needs_grant: boolean;
+  reason: Text;
+}
+
+export interface UpgradePlan {
+  from: string;
+  to: string;
+  permissions: PermissionChange[];
+  needs_grant: boolean;
+}
+
+export interface PluginVersion {
+  version: string;
+  digest: string;
+  change: 'installed' | 'upgraded' | 'rolled_back' | 'failed' | 'uninstalled';
+  reason: string | null;
+  at: string;
+  by: string;
+}
+
+export interface PluginTrap {
+  at: string;
+  call: string;
+  version: string;
+  what: string;
+  code: string;
+  message: string;
+  backtrace: string;
+  input: string | null;
+  log: PluginLog[];
 }

@@ -105,6 +105,7 @@ const tones: Record<string, { tone: Tone; shape?: 'hollow' | 'square'; live?: bo
   lost: { tone: 'bad', shape: 'hollow' },
   rejected: { tone: 'bad', shape: 'hollow' },
   failed: { tone: 'bad', shape: 'square' },
+  quarantined: { tone: 'bad', shape: 'hollow' },
   offline: { tone: 'bad', shape: 'hollow' },
   cancelled: { tone: 'idle', shape: 'square' },
   stopped: { tone: 'idle', shape: 'square' },

@@ -1,20 +1,23 @@
 import { App, Button, Modal, Radio } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams, Link } from '@tanstack/react-router';
+import { CircleHelp } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { Json, Plugin, Setting } from '../../api/types';
-import { Loading, Note, PageHead, Panel, ProblemNote, Status, TabLine, Time } from '../../components/base';
+import { Empty, Loading, Note, PageHead, Panel, ProblemNote, Status, TabLine, Time } from '../../components/base';
 import { bytes, duration } from '../../components/format';
 import { check, defaults, isObject, SchemaForm, type FieldError, type Schema } from '../../components/SchemaForm';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { AppIcon } from '../catalog/AppIcon';
-import { Permissions } from '../catalog/Permissions';
 import { Signature } from '../catalog/Signature';
-import { grantedScope } from '../plugin/grant';
 import { AppLogs } from './AppLogs';
+import { AppPermissions } from './AppPermissions';
+import { Failures } from './Failures';
+import { Usage } from './Usage';
+import { Versions } from './Versions';
 
 export default function AppDetail() {
   const { t, tl } = useI18n();
@@ -23,7 +26,8 @@ export default function AppDetail() {
   const { modal } = App.useApp();
   const { id = '', tab = '' } = useParams({ strict: false }) as { id?: string; tab?: string };
   const [removing, setRemoving] = useState(false);
-  const plugin = useQuery({ queryKey: ['plugins', 'one', id], queryFn: () => api.plugins.get(id) });
+  // Quarantine begins and ends with calls, not with somebody's doing: it is looked for again and again.
+  const plugin = useQuery({ queryKey: ['plugins', 'one', id], queryFn: () => api.plugins.get(id), refetchInterval: 10_000 });
   const stale = [['plugins'], ['catalog'], ['workflows'], ['actions']];
   const enable = useAct({ run: () => api.plugins.enable(id), done: t('apps.enabled'), stale });
   const disable = useAct({ run: () => api.plugins.disable(id), done: t('apps.disabledDone'), stale });
@@ -31,6 +35,7 @@ export default function AppDetail() {
   if (!plugin.data) return <Loading />;
   const p = plugin.data;
   const first = p.pages[0];
+  const manage = can('plugins.manage');
   return (
     <div className="page">
       <div className="row" style={{ gap: 14, alignItems: 'flex-start' }}>
@@ -50,7 +55,7 @@ export default function AppDetail() {
             actions={
               <>
                 {first && p.status === 'active' && <Button onClick={() => void navigate({ to: `/app/${p.id}/${first.id}` })}>{t('catalog.open')}</Button>}
-                {can('plugins.manage') && (
+                {manage && (
                   <>
                     {p.status === 'disabled' || p.status === 'failed' ? (
                       <Button type="primary" loading={enable.isPending} onClick={() => enable.mutate()}>
@@ -74,17 +79,30 @@ export default function AppDetail() {
           />
         </div>
       </div>
-      {p.status_reason && <Note tone={p.status === 'failed' ? 'bad' : 'info'}>{p.status_reason}</Note>}
+      {p.status === 'quarantined' && <Quarantine plugin={p} />}
+      {p.status_reason && p.status !== 'quarantined' && <Note tone={p.status === 'failed' ? 'bad' : 'info'}>{p.status_reason}</Note>}
       <TabLine
         label={tl(p.name)}
         items={[
           { to: `/apps/${p.id}`, label: t('apps.overview') },
-          ...(can('plugins.manage') ? [{ to: `/apps/${p.id}/settings`, label: t('apps.settings') }, { to: `/apps/${p.id}/logs`, label: t('apps.logs') }] : []),
+          { to: `/apps/${p.id}/permissions`, label: t('catalog.permissions') },
+          { to: `/apps/${p.id}/versions`, label: t('versions.tab') },
+          ...(manage
+            ? [
+                { to: `/apps/${p.id}/settings`, label: t('apps.settings') },
+                { to: `/apps/${p.id}/logs`, label: t('apps.logs') },
+                { to: `/apps/${p.id}/failures`, label: t('failures.title') },
+              ]
+            : []),
         ]}
       />
-      {tab !== 'settings' && tab !== 'logs' && <Overview plugin={p} />}
+      {tab === '' && <Overview plugin={p} />}
+      {tab === 'permissions' && <AppPermissions plugin={p} />}
+      {tab === 'versions' && <Versions plugin={p} />}
       {tab === 'settings' && <Settings id={p.id} />}
       {tab === 'logs' && <AppLogs id={p.id} />}
+      {tab === 'failures' && <Failures id={p.id} />}
+      {!['', 'permissions', 'versions', 'settings', 'logs', 'failures'].includes(tab) && <Empty icon={CircleHelp} title={t('error.notFound')} text={t('error.notFoundText')} />}
       {removing && <Uninstall plugin={p} onClose={() => setRemoving(false)} />}
     </div>
   );
@@ -97,19 +115,47 @@ function figure(name: string, v: number): string {
   return String(Number.isInteger(v) ? v : v.toFixed(2));
 }
 
-function Numbers({ values, prefix }: { values: Record<string, number | null>; prefix: 'stat' | 'limit' }) {
+function Limits({ values }: { values: Record<string, number | null> }) {
   const { maybe } = useI18n();
   return (
     <dl className="kv one">
       {Object.entries(values)
         .filter((e): e is [string, number] => typeof e[1] === 'number')
         .map(([k, v]) => (
-          <div key={k} style={{ gridTemplateColumns: '190px minmax(0,1fr)' }}>
-            <dt>{maybe(`${prefix}.${k}`, k.replace(/_/g, ' '))}</dt>
+          <div key={k}>
+            <dt>{maybe(`limit.${k}`, k.replace(/_/g, ' '))}</dt>
             <dd>{figure(k, v)}</dd>
           </div>
         ))}
     </dl>
+  );
+}
+
+/** Why calls are not let in, until when, and the way out. */
+function Quarantine({ plugin: p }: { plugin: Plugin }) {
+  const { t, tl } = useI18n();
+  const can = useCan();
+  const metrics = useQuery({ queryKey: ['plugins', 'quarantine', p.id], queryFn: () => api.plugins.metrics(p.id), refetchInterval: 5000 });
+  const release = useAct({ run: () => api.plugins.release(p.id), done: t('quarantine.released', { name: tl(p.name) }), stale: [['plugins'], ['home']] });
+  const left = metrics.data?.quarantine_retry_after_s;
+  return (
+    <Note tone="bad" title={t('quarantine.title')}>
+      <p>{t('quarantine.text')}</p>
+      {(metrics.data?.quarantine ?? p.status_reason) && (
+        <p style={{ margin: '4px 0' }}>
+          <code>{metrics.data?.quarantine ?? p.status_reason}</code>
+        </p>
+      )}
+      {typeof left === 'number' && <p>{left > 0 ? t('quarantine.retry', { time: duration(left * 1000) }) : t('quarantine.probe')}</p>}
+      {can('plugins.manage') && (
+        <span className="row wrap" style={{ marginTop: 6 }}>
+          <Button size="small" loading={release.isPending} onClick={() => release.mutate()}>
+            {t('quarantine.release')}
+          </Button>
+          <Link to={`/apps/${p.id}/failures`}>{t('quarantine.see')}</Link>
+        </span>
+      )}
+    </Note>
   );
 }
 
@@ -121,16 +167,11 @@ function Overview({ plugin: p }: { plugin: Plugin }) {
         <Panel title={t('catalog.what')}>
           <p style={{ maxWidth: '76ch' }}>{tl(p.description)}</p>
         </Panel>
-        <Panel title={t('catalog.permissions')}>
-          <Permissions asked={p.permissions} has={(name) => grantedScope(p, name) !== null} />
-        </Panel>
+        <Usage id={p.id} />
       </div>
       <div className="stack">
-        <Panel title={t('apps.stats')}>
-          <Numbers values={p.stats ?? {}} prefix="stat" />
-        </Panel>
         <Panel title={t('apps.limits')}>
-          <Numbers values={p.limits ?? {}} prefix="limit" />
+          <Limits values={p.limits ?? {}} />
         </Panel>
         <Panel title={t('catalog.facts')}>
           <dl className="kv one">

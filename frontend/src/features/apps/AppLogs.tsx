@@ -1,7 +1,9 @@
-import { Button, Input, Select } from 'antd';
+import { Button, Input, Select, Switch } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { RotateCw } from 'lucide-react';
+import { useState } from 'react';
 import { api } from '../../api/endpoints';
+import type { Json, PluginLog } from '../../api/types';
 import { Empty, Icon, Loading, Panel, ProblemNote } from '../../components/base';
 import { absoluteTime } from '../../components/format';
 import { useUrl } from '../../components/useUrl';
@@ -9,11 +11,12 @@ import { useI18n } from '../../i18n';
 
 const LEVELS = ['debug', 'info', 'warn', 'error'];
 
-/** What an app wrote to its log, newest first. */
+/** What an app wrote to its log, newest first, as it is written. */
 export function AppLogs({ id }: { id: string }) {
-  const { t, locale } = useI18n();
+  const { t } = useI18n();
   const [url, setUrl] = useUrl();
-  const logs = useQuery({ queryKey: ['plugins', 'logs', id, url.level ?? '', url.q ?? ''], queryFn: () => api.plugins.logs(id, { limit: 500, level: url.level, search: url.q }), refetchInterval: 3000 });
+  const [live, setLive] = useState(true);
+  const logs = useQuery({ queryKey: ['plugins', 'logs', id, url.level ?? '', url.q ?? ''], queryFn: () => api.plugins.logs(id, { limit: 500, level: url.level, search: url.q }), refetchInterval: live ? 2000 : false });
   const items = logs.data?.items ?? [];
   return (
     <Panel
@@ -21,7 +24,12 @@ export function AppLogs({ id }: { id: string }) {
       title={t('apps.logs')}
       actions={
         <>
-          <Input.Search aria-label={t('list.search')} placeholder={t('list.search')} size="small" allowClear defaultValue={url.q} style={{ width: 180 }} onSearch={(q) => setUrl({ q })} />
+          <span className="row">
+            <Switch size="small" checked={live} onChange={setLive} aria-label={t('apps.live')} />
+            <span aria-hidden="true">{t('apps.live')}</span>
+          </span>
+          {/* A search that came by a link or a click shows in the field. */}
+          <Input.Search key={url.q ?? ''} aria-label={t('apps.searchLog')} placeholder={t('apps.searchLog')} size="small" allowClear defaultValue={url.q} style={{ width: 220 }} onSearch={(q) => setUrl({ q })} />
           <Select
             aria-label={t('apps.level')}
             size="small"
@@ -29,7 +37,7 @@ export function AppLogs({ id }: { id: string }) {
             placeholder={t('apps.level')}
             style={{ width: 120 }}
             value={url.level}
-            options={LEVELS.map((l) => ({ value: l, label: l }))}
+            options={LEVELS.map((l) => ({ value: l, label: t(`level.${l}` as 'level.info') }))}
             onChange={(level?: string) => setUrl({ level })}
           />
           <Button size="small" type="text" aria-label={t('list.refresh')} icon={<Icon of={RotateCw} />} onClick={() => void logs.refetch()} />
@@ -38,22 +46,55 @@ export function AppLogs({ id }: { id: string }) {
     >
       {logs.error ? <div style={{ padding: 12 }}><ProblemNote error={logs.error} /></div> : null}
       {logs.isPending && <Loading />}
-      {logs.data && items.length === 0 && <Empty title={t('apps.noLogs')} text={t('apps.noLogsText')} />}
-      {items.length > 0 && (
-        <pre className="term" tabIndex={0} aria-label={t('apps.logs')} style={{ border: 0, maxHeight: '64vh', whiteSpace: 'pre-wrap' }}>
-          {items.map((l, i) => (
-            <div key={i} className={l.level === 'error' ? 'err' : undefined}>
-              <span className="faint">{absoluteTime(new Date(l.at), locale)}</span> <span className="dim">{l.level.padEnd(5)}</span> {l.message}
-              {l.fields !== null && Object.keys(l.fields).length > 0 && <span className="faint"> {JSON.stringify(l.fields)}</span>}
-              {l.call && (
-                <button type="button" className="icon-btn mono" style={{ height: 18, padding: '0 4px', color: 'var(--p-text-3)' }} title={t('apps.sameCall')} onClick={() => setUrl({ q: l.call })}>
-                  {l.call.slice(-8)}
-                </button>
-              )}
-            </div>
-          ))}
-        </pre>
-      )}
+      {logs.data &&
+        items.length === 0 &&
+        (url.q || url.level ? (
+          <Empty title={t('list.noMatch')} text={t('list.noMatchText')}>
+            <Button onClick={() => setUrl({ q: undefined, level: undefined })}>{t('list.clear')}</Button>
+          </Empty>
+        ) : (
+          <Empty title={t('apps.noLogs')} text={t('apps.noLogsText')} />
+        ))}
+      {items.length > 0 && <LogLines items={items} label={t('apps.logs')} tall onCall={(q) => setUrl({ q })} />}
     </Panel>
+  );
+}
+
+/** Lines of a log: time, level, message, fields, and the call that wrote them. */
+export function LogLines({ items, label, tall, onCall }: { items: Pick<PluginLog, 'at' | 'level' | 'message' | 'fields' | 'call'>[]; label: string; tall?: boolean; onCall?: (call: string) => void }) {
+  const { t, locale } = useI18n();
+  return (
+    <pre className="term log" tabIndex={0} aria-label={label} role="log" aria-live="off" style={tall ? { border: 0, maxHeight: '64vh' } : undefined}>
+      {items.map((l, i) => (
+        <div key={i} className={l.level}>
+          <span className="faint">{absoluteTime(new Date(l.at), locale)}</span> <span className="level">{l.level.padEnd(5)}</span> {l.message}
+          <Fields value={l.fields} />
+          {l.call && onCall && (
+            <button type="button" className="icon-btn mono call" aria-label={`${t('apps.sameCall')} ${l.call.slice(-8)}`} title={t('apps.sameCall')} onClick={() => onCall(l.call)}>
+              {l.call.slice(-8)}
+            </button>
+          )}
+        </div>
+      ))}
+    </pre>
+  );
+}
+
+/** What a line carries beside its message; a text of many lines, such as a backtrace, is folded. */
+function Fields({ value }: { value: Json }) {
+  if (value === null || typeof value !== 'object') return null;
+  const all = Object.entries(value);
+  const long = all.filter((e): e is [string, string] => typeof e[1] === 'string' && e[1].includes('\n'));
+  const short = all.filter(([k]) => !long.some(([name]) => name === k));
+  return (
+    <>
+      {short.length > 0 && <span className="dim"> {JSON.stringify(Object.fromEntries(short))}</span>}
+      {long.map(([k, text]) => (
+        <details key={k} className="dim">
+          <summary>{k}</summary>
+          {text}
+        </details>
+      ))}
+    </>
   );
 }

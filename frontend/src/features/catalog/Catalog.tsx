@@ -9,8 +9,10 @@ import { Chip, Clip, Empty, Icon, Loading, Note, PageHead, ProblemNote } from '.
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { compareVersions } from '../apps/usage';
 import { AppIcon } from './AppIcon';
 import { InstallDialog } from './InstallDialog';
+import { UpgradeDialog } from './UpgradeDialog';
 import { Signature } from './Signature';
 
 export default function Catalog() {
@@ -63,9 +65,9 @@ export default function Catalog() {
               <Signature signature={e.signature} />
               <span className="row">
                 {e.id && <Link to={`/catalog/${e.id}`}>{t('catalog.details')}</Link>}
-                {can('plugins.manage') && e.id && e.installed !== e.version && (
+                {can('plugins.manage') && e.id && (!e.installed || compareVersions(e.version ?? '', e.installed) > 0) && (
                   <Button type="primary" size="small" disabled={e.problem !== null} onClick={() => setInstalling(e)}>
-                    {e.installed ? t('catalog.update') : t('catalog.install')}
+                    {e.installed ? t('versions.upgrade') : t('catalog.install')}
                   </Button>
                 )}
               </span>
@@ -73,7 +75,8 @@ export default function Catalog() {
           </article>
         ))}
       </div>
-      {installing && <InstallDialog entry={installing} onClose={() => setInstalling(null)} />}
+      {installing && !installing.installed && <InstallDialog entry={installing} onClose={() => setInstalling(null)} />}
+      {installing?.installed && <UpgradeDialog id={installing.id ?? ''} name={tl(installing.name)} icon={installing.icon_url} version={installing.version ?? ''} onClose={() => setInstalling(null)} />}
     </div>
   );
 }

@@ -7,17 +7,19 @@ import { Chip, Loading, Note, PageHead, Panel, ProblemNote } from '../../compone
 import { bytes } from '../../components/format';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { compareVersions } from '../apps/usage';
 import { AppIcon } from './AppIcon';
 import { InstallDialog } from './InstallDialog';
 import { Permissions } from './Permissions';
 import { Signature } from './Signature';
+import { UpgradeDialog } from './UpgradeDialog';
 
 export default function Entry() {
   const { t, tl, maybe } = useI18n();
   const can = useCan();
   const navigate = useNavigate();
   const { id = '' } = useParams({ strict: false }) as { id?: string };
-  const [installing, setInstalling] = useState(false);
+  const [installing, setInstalling] = useState<'install' | 'upgrade' | null>(null);
   const entry = useQuery({ queryKey: ['catalog', 'one', id], queryFn: () => api.catalog.get(id) });
   if (entry.error) return <ProblemNote error={entry.error} retry={() => void entry.refetch()} />;
   if (!entry.data) return <Loading />;
@@ -41,9 +43,9 @@ export default function Entry() {
             actions={
               <>
                 {e.installed && <Button onClick={() => void navigate({ to: `/apps/${e.id}` })}>{t('catalog.manage')}</Button>}
-                {can('plugins.manage') && e.installed !== e.version && (
-                  <Button type="primary" disabled={e.problem !== null} onClick={() => setInstalling(true)}>
-                    {e.installed ? t('catalog.update') : t('catalog.install')}
+                {can('plugins.manage') && (!e.installed || compareVersions(e.version ?? '', e.installed) > 0) && (
+                  <Button type="primary" disabled={e.problem !== null} onClick={() => setInstalling(e.installed ? 'upgrade' : 'install')}>
+                    {e.installed ? t('versions.upgrade') : t('catalog.install')}
                   </Button>
                 )}
               </>
@@ -104,7 +106,8 @@ export default function Entry() {
           </div>
         </Panel>
       </div>
-      {installing && <InstallDialog entry={e} onClose={() => setInstalling(false)} />}
+      {installing === 'install' && <InstallDialog entry={e} onClose={() => setInstalling(null)} />}
+      {installing === 'upgrade' && <UpgradeDialog id={e.id ?? ''} name={tl(e.name)} icon={e.icon_url} version={e.version ?? ''} onClose={() => setInstalling(null)} />}
     </div>
   );
 }
