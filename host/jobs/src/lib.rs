@@ -61,6 +61,9 @@ pub struct JobsConfig {
     pub lost_after: Duration,
     /// Between looks at what has waited too long.
     pub sweep: Duration,
+    /// How long after the start the CMDB still shows nodes as an earlier process left them: agents take up to 15 s to come back, and what
+    /// asks the CMDB who is online should not find everybody gone because the host was restarted.
+    pub settle: Duration,
     /// How long a finished execution is kept, with its results and output.
     pub keep: Duration,
     /// Most executions that are not finished.
@@ -78,6 +81,7 @@ impl JobsConfig {
             facts: Duration::from_secs(300),
             lost_after: Duration::from_secs(600),
             sweep: Duration::from_secs(1),
+            settle: Duration::from_secs(30),
             keep: Duration::from_secs(90 * 24 * 3600),
             max_active: 10_000,
             agent_address: agent_address.into(),
@@ -194,6 +198,8 @@ impl Inner {
     async fn sweep(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(self.config.sweep);
         let mut noted = now_ms();
+        let settled = tokio::time::Instant::now() + self.config.settle;
+        let mut settling = true;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -216,6 +222,16 @@ impl Inner {
                 code: "jobs.agent_gone",
                 message: "it was sent to the agent, which has been away for longer than the script may run; whether it ran is unknown until the agent is back".into(),
             }));
+            if settling && tokio::time::Instant::now() >= settled {
+                match sql::away(&self.db).await {
+                    // The rest is looked at one by one: who is back meanwhile stays online.
+                    Ok(nodes) => {
+                        settling = false;
+                        nodes.into_iter().for_each(|node| drop(self.states.send(node)));
+                    }
+                    Err(error) => tracing::warn!(%error, "looking for agents that did not come back failed; trying again"),
+                }
+            }
             if now - noted >= 30_000 {
                 noted = now;
                 if let Err(error) = sql::note_seen(&self.db, self.hub.vitals()).await {

@@ -243,6 +243,12 @@ pub(crate) async fn facts_digest(db: &Db, node: &str) -> Result<Option<String>> 
     Ok(row.map(|r| r.opt_text("facts_digest")).transpose()?.flatten())
 }
 
+/// Nodes that are in the CMDB and whose agents are not connected.
+pub(crate) async fn away(db: &Db) -> Result<Vec<String>> {
+    let rows = db.fetch_all("SELECT id FROM job_nodes WHERE state = 'offline' AND host_instance_id IS NOT NULL", &[]).await?;
+    rows.iter().map(|r| r.text("id")).collect()
+}
+
 pub(crate) async fn note_seen(db: &Db, seen: Vec<(String, i64)>) -> Result<()> {
     if seen.is_empty() {
         return Ok(());

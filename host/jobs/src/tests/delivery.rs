@@ -200,6 +200,22 @@ both_databases! {
         assert_eq!(w.result(&x.id, &e.node).await.stdout.as_deref(), Some("before after"));
     }
 
+    async fn who_does_not_come_back_after_a_restart_is_offline_in_the_cmdb(db: Db) {
+        let w = World::new(db).await;
+        let (e, f) = (w.enrol("a").await, w.enrol("b").await);
+        let facts = |node: &str| agent_message::Body::Facts(v1::Facts { json: format!("{{\"node\":{{\"hostname\":\"{node}\"}}}}").into(), digest: node.into(), ..Default::default() });
+        for who in [&e, &f] {
+            let agent = w.agent(who).await;
+            agent.say(facts(&who.node)).await;
+            w.until(async |_: &Jobs| w.cmdb.status.lock().unwrap().get(&format!("host-of-{}", who.node)) == Some(&true)).await;
+        }
+        // Both are gone with the host, and one of them is back.
+        let w = w.restart().await;
+        let _back = w.agent(&e).await;
+        let state = |node: &str| w.cmdb.status.lock().unwrap().get(&format!("host-of-{node}")).copied();
+        w.until(async |_: &Jobs| state(&e.node) == Some(true) && state(&f.node) == Some(false)).await;
+    }
+
     async fn an_interrupted_script_is_lost_and_says_so(db: Db) {
         let w = World::new(db).await;
         let mut a = w.online("a").await;

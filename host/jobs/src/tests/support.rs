@@ -95,6 +95,7 @@ impl World {
     async fn serve(db: Db, dir: Arc<tempfile::TempDir>, inventory: Arc<dyn Inventory>, adjust: impl FnOnce(&mut JobsConfig)) -> World {
         let mut config = JobsConfig::new(dir.path(), "127.0.0.1:8444");
         config.sweep = Duration::from_millis(20);
+        config.settle = Duration::ZERO;
         adjust(&mut config);
         let jobs = Jobs::with_inventory(db.clone(), Access::new(db.clone()), inventory, config).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
