@@ -1,15 +1,18 @@
 // The main job as a person does it, in a real browser: from signing in to a scheduled inspection, then every page at two sizes, in two
 // themes and two languages. Needs PLENUM_URL, PLENUM_USER and PLENUM_PASSWORD of a fresh host with one agent; PLENUM_SERVICE names the CMDB
-// model of a service that runs beside it; PLENUM_SHOTS is a folder for screenshots; PLENUM_EVERY_PAGE=no leaves out the second half. Started by tests/e2e/browser.rs.
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+// model of a service that runs beside it; PLENUM_NEXT_PACKAGE is a newer package of the plugin in tests/browser/upgrade,
+// whose older one is in the folder PLENUM_CATALOG_FOLDER of the host; PLENUM_SHOTS is a folder for screenshots; PLENUM_EVERY_PAGE=no leaves out the second half. Started by tests/e2e/browser.rs.
+import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { launch, PATIENCE, settled, Shots, sound, until, Watch } from './browser.mjs';
 
 const BASE = need('PLENUM_URL');
 const USER = need('PLENUM_USER');
 const PASSWORD = need('PLENUM_PASSWORD');
 const SERVICE = process.env.PLENUM_SERVICE;
+const NEXT = need('PLENUM_NEXT_PACKAGE');
+const CATALOG = need('PLENUM_CATALOG_FOLDER');
 const EVERY_PAGE = process.env.PLENUM_EVERY_PAGE !== 'no';
 const WIDE = { width: 1280, height: 800 };
 const NARROW = { width: 390, height: 844 };
@@ -406,11 +409,101 @@ await step('Run a script: the output appears while it runs', async () => {
   await look('35-script-done');
 });
 
+// ---- the life of an app ----
+
+await step('an app shows what it uses: calls, durations, memory, storage, outbound calls', async () => {
+  await page.goto(`${BASE}/apps/inspection-center`);
+  const figure = (name) => page.locator('.stats > div', { has: page.getByText(name, { exact: true }) }).locator('.v');
+  if (!(Number((await figure('Calls').innerText()).replace(/\D/g, '')) > 10)) throw new Error('the calls of the inspection are not counted');
+  await has(figure('Median duration'), /\d (ms|s)/);
+  await has(figure('Most memory of one call'), /MiB/);
+  await has(page.locator('.meters > div', { hasText: 'Storage' }), /[KM]iB of/);
+  await visible(page.locator('.meters dt', { hasText: 'Outbound calls this minute' }));
+  await visible(page.getByRole('img', { name: /^Calls a minute/ }));
+  await look('37-app', { fullPage: true });
+});
+
+await step('its permissions: when each was used last, which never; one is taken and given back', async () => {
+  await page.getByRole('link', { name: 'Permissions', exact: true }).click();
+  const row = (name) => page.locator('.perm', { has: page.locator('code', { hasText: new RegExp(`^${name}$`) }) });
+  await has(row('store'), /Used: \d+ times, last/);
+  await visible(row('nodes.read').or(row('events.read')));
+  await row('events.read').getByRole('checkbox').uncheck();
+  await visible(page.getByText(/^Taken away: Follow events/));
+  await page.getByRole('button', { name: 'Save permissions' }).click();
+  await visible(row('events.read').getByText('not granted'));
+  await row('events.read').getByRole('checkbox').check();
+  await page.getByRole('button', { name: 'Save permissions' }).click();
+  await row('events.read').getByText('not granted').waitFor({ state: 'hidden' });
+  await look('38-permissions');
+});
+
+await step('its log can be searched; what does not match says so', async () => {
+  await page.getByRole('link', { name: 'Log', exact: true }).click();
+  const search = page.getByLabel('Message, field or call');
+  await search.fill('no such words were ever logged');
+  await search.press('Enter');
+  await visible(page.getByText('Nothing matches'));
+  await look('39-log-nothing');
+  await page.getByRole('button', { name: 'Clear search and filter' }).click();
+  await page.getByText('Nothing matches').waitFor({ state: 'hidden' });
+});
+
+await step('its failures: there are none', async () => {
+  await page.getByRole('link', { name: 'Failures', exact: true }).click();
+  await visible(page.getByText('No call crashed or ran into a limit'));
+  await look('40-no-failures');
+});
+
+await step('another app installs; a newer version of it is announced', async () => {
+  await page.goto(`${BASE}/catalog/walk-board`);
+  await page.getByRole('button', { name: 'Install', exact: true }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Grant and install' }).click();
+  await visible(page.getByRole('dialog').getByRole('button', { name: 'Open' }));
+  await page.getByRole('dialog').getByRole('button', { name: 'Open' }).click();
+  await visible(page.locator('.md strong'));
+  copyFileSync(NEXT, join(CATALOG, basename(NEXT)));
+  await page.goto(`${BASE}/apps`);
+  await page.getByRole('link', { name: '0.2.0 is available' }).click();
+  await visible(page.getByText('Version 0.2.0 is in the catalog'));
+  await look('41-newer-version');
+});
+
+await step('the upgrade shows what is new, grants it only when told to, and upgrades', async () => {
+  await page.getByRole('button', { name: 'Upgrade', exact: true }).click();
+  const dialog = page.getByRole('dialog');
+  const fresh = dialog.locator('.perm', { hasText: 'jobs.read' });
+  await visible(fresh.getByText('new', { exact: true }));
+  if (await fresh.getByRole('checkbox').isChecked()) throw new Error('a new permission was ticked beforehand');
+  if (!(await dialog.locator('.perm', { hasText: 'events.read' }).getByRole('checkbox').isChecked())) throw new Error('a permission that it has was not kept');
+  await visible(dialog.getByText(/^Not granted for now: Read job results/));
+  await look('42-upgrade');
+  await dialog.getByRole('button', { name: 'Upgrade', exact: true }).click();
+  await dialog.waitFor({ state: 'hidden' });
+  await visible(page.locator('td', { hasText: /^Upgraded$/ }));
+  await has(page.locator('.page-head .sub'), '0.2.0');
+  await page.getByRole('link', { name: 'Permissions', exact: true }).click();
+  await visible(page.locator('.perm', { hasText: 'jobs.read' }).getByText('not granted'));
+});
+
+await step('it is rolled back to the version before', async () => {
+  await page.getByRole('link', { name: 'Versions', exact: true }).click();
+  await page.getByRole('button', { name: 'Roll back to 0.1.0' }).click();
+  const dialog = page.getByRole('dialog');
+  await visible(dialog.getByLabel('Keep its records as they are now'));
+  await shots.take(page, '43-rollback');
+  await dialog.getByRole('button', { name: 'Roll back', exact: true }).click();
+  await dialog.waitFor({ state: 'hidden' });
+  await visible(page.locator('td', { hasText: /^Rolled back$/ }));
+  await has(page.locator('.page-head .sub'), '0.1.0');
+  await look('44-rolled-back');
+});
+
 await step('Home now shows what happened', async () => {
   await nav.getByRole('link', { name: 'Home' }).click();
   await visible(page.getByRole('link', { name: 'Say hello' }));
   await visible(page.getByRole('link', { name: 'inspection-center.inspect' }));
-  await look('36-home');
+  await look('45-home');
 });
 
 // ---- every page, at both sizes, in both themes and languages ----
@@ -440,7 +533,10 @@ const PAGES = {
   apps: '/apps',
   app: '/apps/inspection-center',
   'app-settings': '/apps/inspection-center/settings',
+  'app-permissions': '/apps/inspection-center/permissions',
+  'app-versions': '/apps/walk-board/versions',
   'app-logs': '/apps/inspection-center/logs',
+  'app-failures': '/apps/inspection-center/failures',
   users: '/admin/users',
   tokens: '/admin/tokens',
   audit: '/admin/audit',
@@ -471,6 +567,7 @@ const DIALOGS = {
   'token-new': ['/admin/tokens', 'New token'],
   'audit-entry': ['/admin/audit', page.getByTitle('Open entry')],
   uninstall: ['/apps/inspection-center', 'Uninstall'],
+  upgrade: ['/catalog/walk-board', 'Upgrade'],
 };
 
 const switchLanguage = () => page.locator('header.top button:has(span[lang])').evaluate((b) => b.click());

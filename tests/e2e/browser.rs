@@ -1,9 +1,9 @@
 //! The main job as a person does it: `tests/browser/walk.mjs` in a headless Chromium, against a real host with a real agent.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use plenum_tests::{Agent, Database, Host, HostOptions, eventually};
+use plenum_tests::{Agent, Database, Host, HostOptions, bin_dir, build_key, catalog_dir, eventually};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -37,6 +37,31 @@ impl Drop for Redis {
     }
 }
 
+/// Packs the plugin that the walk upgrades, the older version into `catalog`; answers the newer one's file.
+fn pack_upgrade(browser: &Path, catalog: &Path, next: &Path) -> PathBuf {
+    let folder = browser.join("upgrade");
+    let manifest = std::fs::read_to_string(folder.join("plugin.toml")).expect("the manifest of the plugin to upgrade");
+    let (first, added) = manifest.split_once("# ----").expect("a line of dashes");
+    let versions = [(first.to_owned(), catalog), (format!("{}{added}", first.replace("\"0.1.0\"", "\"0.2.0\"")), next)];
+    for (text, out) in versions {
+        let work = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(work.path().join("pages")).expect("a folder for its pages");
+        std::fs::copy(folder.join("pages/main.json"), work.path().join("pages/main.json")).expect("its page");
+        std::fs::write(work.path().join("plugin.toml"), text).expect("its manifest");
+        let made = Command::new(bin_dir().join("plenum"))
+            .args(["plugin", "build"])
+            .arg(work.path())
+            .arg("--out")
+            .arg(out)
+            .arg("--key")
+            .arg(build_key().with_extension("key"))
+            .output()
+            .expect("the plenum command");
+        assert!(made.status.success(), "it does not pack: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    next.join("walk-board-0.2.0.plenum")
+}
+
 async fn walk(database: Database, every_page: bool) {
     let browser = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     assert!(
@@ -44,7 +69,10 @@ async fn walk(database: Database, every_page: bool) {
         "the walk needs playwright-core: run `npm ci` in tests/browser, or `make test`"
     );
     let _redis = Redis::start();
-    let host = Host::start(HostOptions { database, ..HostOptions::default() }).await;
+    let (catalog, next) = (tempfile::tempdir().expect("a temporary folder"), tempfile::tempdir().expect("a temporary folder"));
+    let upgrade = pack_upgrade(&browser, catalog.path(), next.path());
+    let catalogs = vec![catalog_dir(), catalog.path().to_owned()];
+    let host = Host::start(HostOptions { database, catalogs, ..HostOptions::default() }).await;
     let _agent = Agent::start(&host).await;
     let admin = host.admin().await;
     eventually("the agent's facts and the Redis to reach the CMDB", || async {
@@ -61,6 +89,8 @@ async fn walk(database: Database, every_page: bool) {
         .env("PLENUM_USER", "admin")
         .env("PLENUM_PASSWORD", &host.password)
         .env("PLENUM_SERVICE", "redis")
+        .env("PLENUM_CATALOG_FOLDER", catalog.path())
+        .env("PLENUM_NEXT_PACKAGE", upgrade)
         .env("PLENUM_EVERY_PAGE", if every_page { "yes" } else { "no" });
     let status = tokio::task::spawn_blocking(move || command.status()).await.unwrap().expect("node is installed");
     assert!(status.success(), "the walk through the portal failed: see above");
