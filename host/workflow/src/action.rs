@@ -64,6 +64,9 @@ pub struct Waiting {
     /// When it will go on by itself, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
+    /// An operator holds it back; only an operator lets it go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// Lets a long action say what it waits for; the task shows it. Cheap to clone.
@@ -83,7 +86,7 @@ impl WaitReporter {
 
     /// Says what is waited for, from now on. A later report replaces it.
     pub fn waiting(&self, reason: impl Into<String>, until: Option<i64>) {
-        (self.0)(Waiting { reason: reason.into(), since: plenum_store::now_ms(), until });
+        (self.0)(Waiting { reason: reason.into(), since: plenum_store::now_ms(), until, paused: false });
     }
 }
 

@@ -21,7 +21,7 @@ use crate::action::{ActionContext, ActionError, ActionHost, WaitReporter, Waitin
 use crate::dsl::{self, ERRORS, Workflow};
 use crate::error::WorkflowError;
 use crate::expr::{Jq, shorten};
-use crate::interp::{Call, Event, MAX_VALUE, RunInfo, State, Step, World};
+use crate::interp::{Call, Event, MAX_VALUE, Order, RunInfo, State, Step, World};
 use crate::model::{RunStatus, Task, TaskStatus};
 use crate::sql;
 
@@ -238,7 +238,6 @@ impl Engine {
         }
         let actor: Actor = serde_json::from_value(row.json("actor")?).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         let state = row.opt_text("state")?;
-        let fresh = state.is_none();
         let mut run = Driven {
             info: Arc::new(RunInfo { id: id.to_owned(), input: sql::json(&row, "input")?, started_at: row.int("started_at")? }),
             name: row.text("workflow")?,
@@ -251,6 +250,7 @@ impl Engine {
             waits: HashMap::new(),
             engine: self.clone(),
             workflow: None,
+            order: None,
         };
         match self.workflow(&run.name, row.int("version")?).await {
             Ok(w) => run.workflow = Some(w),
@@ -260,7 +260,8 @@ impl Engine {
             }
         }
         let mut cancel = row.opt_text("cancel")?;
-        if fresh && cancel.is_none() {
+        run.obey().await?;
+        if !run.state.begun() && cancel.is_none() {
             run.advance(Event::Start).await?;
         }
         let mut calls: JoinSet<(String, Result<Value, Value>)> = JoinSet::new();
@@ -320,6 +321,8 @@ impl Engine {
             let now = now_ms();
             if under_way.is_empty() {
                 match timer {
+                    // Only an operator moves it on.
+                    None if run.state.paused().is_some() => return Ok(()),
                     None => {
                         run.advance(Event::Kill(failure(
                             "runtime",
@@ -356,6 +359,7 @@ impl Engine {
                 () = poke.notified() => {
                     let row = self.db.fetch_optional("SELECT cancel FROM workflow_runs WHERE id = ?", params![id]).await?;
                     cancel = row.map(|r| r.opt_text("cancel")).transpose()?.flatten();
+                    run.obey().await?;
                 }
                 () = async { tokio::time::sleep_until(quiet_until).await; reported.notified().await } => {
                     let news = std::mem::take(&mut *lock(&reports));
@@ -443,9 +447,23 @@ struct Driven {
     rev: i64,
     /// What running calls said they wait for.
     waits: HashMap<u64, Waiting>,
+    /// What the step that is written next obeys.
+    order: Option<Order>,
 }
 
 impl Driven {
+    /// Does what operators ordered meanwhile, in their order.
+    async fn obey(&mut self) -> Result<(), WorkflowError> {
+        let rows =
+            self.engine.db.fetch_all("SELECT body FROM workflow_orders WHERE run_id = ? ORDER BY id", params![&self.info.id]).await?;
+        for row in rows {
+            let order: Order = serde_json::from_str(&row.text("body")?).map_err(|e| StoreError::Corrupt(format!("an order: {e}")))?;
+            self.order = Some(order.clone());
+            self.advance(Event::Operate(order)).await?;
+        }
+        Ok(())
+    }
+
     /// Performs an event and all that follows from it, writing each step.
     async fn advance(&mut self, event: Event) -> Result<(), WorkflowError> {
         let mut event = Some(event);
@@ -481,6 +499,14 @@ impl Driven {
                 continue;
             }
             let more = step.more;
+            let (state, text) = match (state.outcome.is_some(), text.len() > MAX_STATE) {
+                (true, true) => {
+                    let mut state = state;
+                    state.forget();
+                    (state, String::new())
+                }
+                _ => (state, text),
+            };
             self.write(&step, &state, text).await?;
             self.state = state;
             if more && self.state.outcome.is_none() {
@@ -504,12 +530,9 @@ impl Driven {
         self.waits.retain(|id, _| live.contains(id));
         let (status, waiting, wake_at) = match (&state.outcome, &sleeping) {
             (Some(o), _) => (o.status, None, None),
-            (None, Some((reason, until))) => (
-                RunStatus::Waiting,
-                Some(Waiting { reason: reason.clone(), since: now, until: Some(*until) }),
-                state.next_timer().or(Some(0)),
-            ),
-            (None, None) => (RunStatus::Running, self.waits.values().next().cloned(), Some(0)),
+            (None, Some(w)) if w.paused => (RunStatus::Waiting, Some(w.clone()), state.next_timer()),
+            (None, Some(w)) => (RunStatus::Waiting, Some(w.clone()), state.next_timer().or(Some(0))),
+            (None, None) => (RunStatus::Running, state.paused().or_else(|| self.waits.values().next().cloned()), Some(0)),
         };
         let waiting = waiting.map(|w| serde_json::to_string(&w)).transpose().map_err(|e| StoreError::Corrupt(e.to_string()))?;
         let (output, error) = match &state.outcome {
@@ -518,13 +541,24 @@ impl Driven {
         };
         let finished = state.outcome.is_some();
         let mut tx = engine.db.begin().await?;
+        let order = self.order.take();
+        if let Some(o) = &order {
+            tx.execute("DELETE FROM workflow_orders WHERE id = ?", params![&o.id]).await?;
+            if let Some(why) = &step.refused {
+                let data = json!({ "run": id, "workflow": self.name, "verb": o.verb.name(), "reason": why });
+                events::emit(&mut tx, event("plenum.workflow.run.order_refused", id, data)).await?;
+            }
+        }
+        if finished {
+            tx.execute("DELETE FROM workflow_orders WHERE run_id = ?", params![id]).await?;
+        }
         let changed = tx
             .execute(
-                // A cancellation that came meanwhile keeps the run due.
+                // A cancellation or an order that came meanwhile keeps the run due.
                 "UPDATE workflow_runs SET state = ?, status = ?, waiting = ?, output = ?, error = ?, finished_at = ?, rev = rev + 1,
-                 wake_at = CASE WHEN cancel IS NULL OR ? = 1 THEN ? ELSE 0 END WHERE id = ? AND rev = ?",
+                 wake_at = CASE WHEN ? = 1 OR (cancel IS NULL AND NOT EXISTS (SELECT 1 FROM workflow_orders o WHERE o.run_id = workflow_runs.id)) THEN ? ELSE 0 END WHERE id = ? AND rev = ?",
                 params![
-                    if finished { None } else { Some(text) },
+                    if finished && !state.can_go_on() { None } else { Some(text) },
                     status.name(),
                     waiting,
                     output,
@@ -628,5 +662,5 @@ fn shown(task: &Task) -> Task {
         let text = v.to_string();
         json!({ "shortened": shorten(&text, 4096) })
     };
-    Task { input: cut(&task.input), output: cut(&task.output), ..task.clone() }
+    Task { input: cut(&task.input), raw: task.raw.as_ref().map(cut), output: cut(&task.output), ..task.clone() }
 }

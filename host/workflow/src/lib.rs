@@ -15,6 +15,7 @@ pub mod model;
 mod schedules;
 mod service;
 mod sql;
+mod verbs;
 pub mod yaml;
 
 #[cfg(test)]
@@ -27,8 +28,12 @@ pub use error::{Problem, WorkflowError};
 pub use model::{Definition, ListQuery, Page, Run, RunQuery, RunStatus, Schedule, SchedulePatch, ScheduleSpec, Target, Task, TaskStatus};
 pub use schedules::MISFIRE_MS;
 pub use service::{Checked, Workflows};
+pub use verbs::{Act, allowed_acts};
 
 use plenum_store::Migration;
 
 /// The schema of this crate.
-pub const MIGRATIONS: &[Migration] = &[Migration { set: "workflow", version: 1, sql: include_str!("../migrations/1.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { set: "workflow", version: 1, sql: include_str!("../migrations/1.sql") },
+    Migration { set: "workflow", version: 2, sql: include_str!("../migrations/2.sql") },
+];

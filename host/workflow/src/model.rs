@@ -133,6 +133,9 @@ pub struct Task {
     pub attempt: u32,
     /// After `input.from`; for a call, its evaluated arguments. Values above 64 KiB are shown shortened.
     pub input: Value,
+    /// What came in before `input.from`, where that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Value>,
     /// After `output.as`.
     pub output: Value,
     /// The Serverless Workflow error: `{type, status, title, detail, instance}`.
@@ -182,6 +185,8 @@ pub struct Run {
     pub tasks: Vec<Task>,
     /// How many tasks there are.
     pub task_count: i64,
+    /// It failed, and its failed task can be retried or skipped.
+    pub can_go_on: bool,
 }
 
 /// Which runs to list, newest first.

@@ -378,7 +378,7 @@ impl Workflows {
         Ok((id, true))
     }
 
-    async fn load(&self, id: &str, tasks: bool) -> Result<Run> {
+    pub(crate) async fn load(&self, id: &str, tasks: bool) -> Result<Run> {
         let row =
             self.engine.db.fetch_optional(&format!("SELECT {} FROM workflow_runs WHERE id = ?", sql::RUN_COLUMNS), params![id]).await?;
         let mut run = sql::run(&row.ok_or_else(|| WorkflowError::NotFound(format!("run {id}")))?)?;

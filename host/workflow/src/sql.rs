@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::model::{Definition, Run, RunStatus, Schedule, ScheduleSpec, Target, Task};
 
 pub(crate) const RUN_COLUMNS: &str = "id, workflow, version, status, actor, started_by, origin, run_key, started_at, finished_at, input, output, error, waiting, \
-     (SELECT COUNT(*) FROM workflow_tasks t WHERE t.run_id = workflow_runs.id) AS task_count";
+     (SELECT COUNT(*) FROM workflow_tasks t WHERE t.run_id = workflow_runs.id) AS task_count, \
+     CAST(CASE WHEN state IS NOT NULL AND finished_at IS NOT NULL THEN 1 ELSE 0 END AS BIGINT) AS can_go_on";
 
 fn corrupt(what: &str) -> impl Fn(serde_json::Error) -> StoreError + '_ {
     move |e| StoreError::Corrupt(format!("{what}: {e}"))
@@ -42,6 +43,7 @@ pub(crate) fn run(row: &Row) -> Result<Run, StoreError> {
         waiting: serde_json::from_value(json(row, "waiting")?).map_err(corrupt("waiting"))?,
         tasks: Vec::new(),
         task_count: row.int("task_count")?,
+        can_go_on: row.int("can_go_on")? == 1,
     })
 }
 

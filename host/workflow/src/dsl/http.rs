@@ -214,6 +214,15 @@ pub(crate) fn masked(args: &Value) -> Value {
     out
 }
 
+/// What somebody made of masked arguments: what is still hidden is as it was.
+pub(crate) fn unmasked(given: &Value, args: &Value) -> Value {
+    match (given, args) {
+        (Value::String(s), _) if s == "(hidden)" => args.clone(),
+        (Value::Object(g), Value::Object(a)) => g.iter().map(|(k, v)| (k.clone(), unmasked(v, a.get(k).unwrap_or(&Value::Null)))).collect(),
+        _ => given.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

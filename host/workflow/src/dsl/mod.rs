@@ -12,7 +12,7 @@ use serde_json::Value;
 
 pub use duration::DurationSpec;
 pub use http::OUTSIDE;
-pub(crate) use http::{expand, is_literal, masked};
+pub(crate) use http::{expand, is_literal, masked, unmasked};
 pub use parse::{Known, parse};
 
 /// Prefix of the standard error types.

@@ -24,7 +24,7 @@ fn standard(kind: &str) -> &str {
 }
 
 impl Stepper<'_> {
-    pub(super) fn catch(&mut self, id: u64, error: Value) {
+    pub(super) fn catch(&mut self, id: u64, error: Value, origin: u64) {
         let Some(frame) = self.state.frames.get(&id).cloned() else { return };
         let Some(task) = self.w.workflow.tasks.get(&frame.pointer).cloned() else { return };
         let (Kind::Try(catch), Body::Try { attempt, since, .. }) = (&task.kind, &frame.body) else { return };
@@ -33,20 +33,29 @@ impl Stepper<'_> {
         let see = See { task: Some((&task, &frame)), input: Some(&frame.input), vars: Some(&vars), ..See::default() };
         match self.decide(catch, &frame, see, &error, *attempt, *since) {
             Err(e) => self.fail(id, e),
-            Ok(Decision::Escalate) => self.fail(id, error),
+            Ok(Decision::Escalate) => self.unwind(id, error, origin),
             Ok(Decision::Retry { until, reason }) => {
-                self.become_(id, Body::Try { phase: Phase::Pausing { until, reason: reason.clone() }, attempt: *attempt, since: *since });
-                let waiting = Waiting { reason, since: self.w.now, until: Some(until) };
+                self.state.faults.remove(&origin);
+                let now = self.w.now;
+                self.become_(
+                    id,
+                    Body::Try { phase: Phase::Pausing { until, reason: reason.clone(), since: now }, attempt: *attempt, since: *since },
+                );
+                let waiting = Waiting { reason, since: now, until: Some(until), paused: false };
                 self.note(id, TaskStatus::Waiting, None, None, Some(waiting));
             }
             Ok(Decision::Handle) if catch.handler => {
+                self.state.faults.remove(&origin);
                 self.become_(id, Body::Try { phase: Phase::Handling, attempt: *attempt, since: *since });
                 let mut own = Map::new();
                 own.insert(catch.variable.clone(), error);
                 let (pointer, path) = (format!("{}/catch/do", frame.pointer), format!("{}/catch/do", frame.path));
                 self.list(Some(id), pointer, path, frame.input, own, frame.attempt, None);
             }
-            Ok(Decision::Handle) => self.complete(id, frame.input, None),
+            Ok(Decision::Handle) => {
+                self.state.faults.remove(&origin);
+                self.complete(id, frame.input, None);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 mod catch;
 mod data;
 mod step;
+mod verbs;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use data::size as size_of;
+use verbs::{Hold, Kept};
+pub(crate) use verbs::{Order, Verb};
 
 use crate::dsl::{Then, Workflow};
 use crate::expr::Jq;
-use crate::model::{RunStatus, Task};
+use crate::model::{RunStatus, Task, Waiting};
 
 /// Most task executions of one run. An endless loop ends here.
 pub const MAX_STEPS: u64 = 100_000;
@@ -75,6 +78,8 @@ pub enum Event {
     },
     /// The engine cannot go on with the run.
     Kill(Value),
+    /// An operator moves it.
+    Operate(Order),
 }
 
 /// A call that the state asks for.
@@ -119,6 +124,18 @@ pub struct State {
     /// What was left when the step was cut short.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     ops: VecDeque<Op>,
+    /// What operators hold back: frames, and 0 for all of the run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    holds: BTreeMap<u64, Hold>,
+    /// Results of what is held back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    results: BTreeMap<u64, Result<Value, Value>>,
+    /// How it stood before each error that is being unwound, by the task that failed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    faults: BTreeMap<u64, Kept>,
+    /// How it stood before the error that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept: Option<Box<Kept>>,
     /// How it ended.
     pub outcome: Option<Outcome>,
 }
@@ -146,7 +163,18 @@ struct Frame {
     /// When it times out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline: Option<i64>,
+    /// An operator's input.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "verbs::given")]
+    given: Option<Value>,
     body: Body,
+}
+
+/// A task is begun once more by an operator.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+struct Again {
+    attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "verbs::given")]
+    given: Option<Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
@@ -174,7 +202,12 @@ enum Body {
 #[serde(rename_all = "snake_case")]
 enum Phase {
     Trying,
-    Pausing { until: i64, reason: String },
+    Pausing {
+        until: i64,
+        reason: String,
+        #[serde(default)]
+        since: i64,
+    },
     Handling,
 }
 
@@ -182,11 +215,26 @@ enum Phase {
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Op {
     /// Begins a task.
-    Enter { parent: u64, pointer: String, path: String, slot: usize, raw: Value },
+    Enter {
+        parent: u64,
+        pointer: String,
+        path: String,
+        slot: usize,
+        raw: Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Again>,
+    },
     /// A child of `to` has ended.
     Leave { to: Option<u64>, slot: usize, output: Value, then: Then },
     /// A child of `to` has failed.
-    Fault { to: Option<u64>, slot: usize, error: Value },
+    Fault {
+        to: Option<u64>,
+        slot: usize,
+        error: Value,
+        /// The task that failed first.
+        #[serde(default)]
+        origin: u64,
+    },
     /// The next iteration of a loop, with the output of the last one.
     Iterate { id: u64, current: Value },
 }
@@ -198,6 +246,8 @@ pub struct Step {
     pub tasks: BTreeMap<u64, Task>,
     /// The step was cut short: send [`Event::Tick`].
     pub more: bool,
+    /// Why an order was not obeyed.
+    pub refused: Option<String>,
 }
 
 impl State {
@@ -205,6 +255,7 @@ impl State {
     pub fn calls(&self) -> Vec<Call> {
         self.frames
             .iter()
+            .filter(|(id, _)| !self.results.contains_key(id))
             .filter_map(|(id, f)| match &f.body {
                 Body::Call { key, action, args } => Some(Call {
                     key: key.clone(),
@@ -221,6 +272,9 @@ impl State {
 
     /// When the state wants an [`Event::Tick`].
     pub fn next_timer(&self) -> Option<i64> {
+        if self.all_held() || self.outcome.is_some() {
+            return None;
+        }
         if !self.ops.is_empty() {
             return Some(0);
         }
@@ -228,22 +282,24 @@ impl State {
             Body::Wait { until } | Body::Try { phase: Phase::Pausing { until, .. }, .. } => Some(*until),
             _ => None,
         };
-        self.frames.values().flat_map(|f| [f.deadline, own(f)]).chain([self.deadline]).flatten().min()
+        let free = self.frames.iter().filter(|(id, _)| self.holds.is_empty() || !self.held(**id));
+        free.flat_map(|(_, f)| [f.deadline, own(f)]).chain([self.deadline]).flatten().min()
     }
 
-    /// What the run waits for, when nothing but time moves it on: the reason and until when.
-    pub fn sleeping(&self) -> Option<(String, i64)> {
-        if !self.ops.is_empty() || self.frames.values().any(|f| matches!(f.body, Body::Call { .. })) {
+    /// What the run waits for, when nothing but time or an operator moves it on.
+    pub fn sleeping(&self) -> Option<Waiting> {
+        if !self.calls().is_empty() || (!self.ops.is_empty() && !self.all_held()) {
             return None;
         }
-        self.frames
-            .values()
-            .filter_map(|f| match &f.body {
-                Body::Wait { until } => Some((format!("time, in {}", f.pointer), *until)),
-                Body::Try { phase: Phase::Pausing { until, reason }, .. } => Some((reason.clone(), *until)),
-                _ => None,
-            })
-            .min_by_key(|(_, until)| *until)
+        let waiting = |reason: String, since: i64, until: i64| Waiting { reason, since, until: Some(until), paused: false };
+        let free = self.frames.iter().filter(|(id, _)| self.holds.is_empty() || !self.held(**id));
+        free.filter_map(|(_, f)| match &f.body {
+            Body::Wait { until } => Some(waiting(format!("time, in {}", f.pointer), f.started_at, *until)),
+            Body::Try { phase: Phase::Pausing { until, reason, since }, .. } => Some(waiting(reason.clone(), *since, *until)),
+            _ => None,
+        })
+        .min_by_key(|w| w.until)
+        .or_else(|| self.paused())
     }
 
     /// Performs one event. The same state, world and event give the same result.

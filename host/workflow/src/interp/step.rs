@@ -3,13 +3,16 @@
 use serde_json::{Map, Value};
 
 use super::data::{See, error, hash, rfc3339, size};
-use super::{BATCH, Body, Event, Frame, MAX_CONTEXT, MAX_DEPTH, MAX_FRAMES, MAX_STEPS, MAX_VALUE, Op, Outcome, Phase, State, Step, World};
-use crate::dsl::{Flow, Kind, OUTSIDE, Task as Definition, Then, expand, is_literal, masked};
+use super::verbs::revives;
+use super::{
+    Again, BATCH, Body, Event, Frame, MAX_CONTEXT, MAX_DEPTH, MAX_FRAMES, MAX_STEPS, MAX_VALUE, Op, Outcome, Phase, State, Step, World,
+};
+use crate::dsl::{Flow, Kind, OUTSIDE, Task as Definition, Then, expand, is_literal, masked, unmasked};
 use crate::model::{RunStatus, Task, TaskStatus, Waiting};
 
 pub(super) fn step(state: &mut State, world: World<'_>, event: Event) -> Step {
     let mut s = Stepper { state, w: world, out: Step::default() };
-    if s.state.outcome.is_some() {
+    if s.state.outcome.as_ref().is_some_and(|o| !revives(&event, o.status)) {
         return s.out;
     }
     match event {
@@ -21,6 +24,7 @@ pub(super) fn step(state: &mut State, world: World<'_>, event: Event) -> Step {
             s.state.ops.clear();
             s.end(RunStatus::Cancelled, Value::Null, Some(error("runtime", 500, "Cancelled", why)));
         }
+        Event::Operate(order) => s.out.refused = s.order(&order).err(),
         Event::Kill(error) => {
             s.drop_children(None);
             s.state.ops.clear();
@@ -28,10 +32,17 @@ pub(super) fn step(state: &mut State, world: World<'_>, event: Event) -> Step {
         }
     }
     for _ in 0..BATCH {
+        if s.state.all_held() {
+            break;
+        }
         let Some(op) = s.state.ops.pop_front() else { break };
         s.perform(op);
     }
-    s.out.more = !s.state.ops.is_empty();
+    s.out.more = !s.state.ops.is_empty() && !s.state.all_held();
+    if s.state.ops.is_empty() {
+        // Whatever was unwound has been caught, or its race was lost.
+        s.state.faults.clear();
+    }
     s.out
 }
 
@@ -64,8 +75,11 @@ impl Stepper<'_> {
         }
     }
 
-    fn timers(&mut self) {
+    pub(super) fn timers(&mut self) {
         let now = self.w.now;
+        if self.state.all_held() {
+            return;
+        }
         if self.state.deadline.is_some_and(|d| d <= now) {
             self.drop_children(None);
             self.state.ops.clear();
@@ -76,6 +90,9 @@ impl Stepper<'_> {
         for id in ids {
             // A time-out of what contains it may have removed it in this loop.
             let Some(f) = self.state.frames.get(&id) else { continue };
+            if !self.state.holds.is_empty() && self.state.held(id) {
+                continue;
+            }
             if f.deadline.is_some_and(|d| d <= now) {
                 let e = error("timeout", 408, "The task took too long", format!("the time-out of {} has passed", f.pointer));
                 self.fail(id, e);
@@ -96,29 +113,41 @@ impl Stepper<'_> {
         // A result that nobody waits for any more is of no use: its task was cancelled.
         let id = self.state.frames.iter().find(|(_, f)| matches!(&f.body, Body::Call { key: k, .. } if k == key)).map(|(id, _)| *id);
         if let Some(id) = id {
-            match result {
-                Ok(output) => {
-                    // The output of `emit` is the event.
-                    let event = self.state.frames.get(&id).and_then(|f| match (&f.body, self.w.workflow.tasks.get(&f.pointer)?.as_ref()) {
-                        (Body::Call { args, .. }, Definition { kind: Kind::Emit(_), .. }) => Some(args.clone()),
-                        _ => None,
-                    });
-                    self.complete(id, event.unwrap_or(output), None);
-                }
-                Err(error) => self.fail(id, error),
+            if self.state.held(id) {
+                self.state.results.insert(id, result);
+                return;
             }
+            self.ended(id, result);
+        }
+    }
+
+    /// The call of frame `id` has ended.
+    pub(super) fn ended(&mut self, id: u64, result: Result<Value, Value>) {
+        match result {
+            Ok(output) => {
+                // The output of `emit` is the event.
+                let event = self.state.frames.get(&id).and_then(|f| match (&f.body, self.w.workflow.tasks.get(&f.pointer)?.as_ref()) {
+                    (Body::Call { args, .. }, Definition { kind: Kind::Emit(_), .. }) => Some(args.clone()),
+                    _ => None,
+                });
+                self.complete(id, event.unwrap_or(output), None);
+            }
+            Err(error) => self.fail(id, error),
         }
     }
 
     fn end(&mut self, status: RunStatus, output: Value, error: Option<Value>) {
+        self.state.holds.clear();
+        self.state.results.clear();
+        self.state.faults.clear();
         self.state.outcome = Some(Outcome { status, output, error });
     }
 
     fn perform(&mut self, op: Op) {
         match op {
-            Op::Enter { parent, pointer, path, slot, raw } => self.enter(parent, pointer, path, slot, raw),
+            Op::Enter { parent, pointer, path, slot, raw, again } => self.enter(parent, pointer, path, slot, raw, again),
             Op::Leave { to, slot, output, then } => self.leave(to, slot, output, then),
-            Op::Fault { to, slot, error } => self.fault(to, slot, error),
+            Op::Fault { to, error, origin, .. } => self.fault(to, error, origin),
             Op::Iterate { id, current } => self.iterate(id, current),
         }
     }
@@ -152,6 +181,7 @@ impl Stepper<'_> {
             attempt,
             started_at: self.w.now,
             deadline,
+            given: None,
             body: Body::List { at: 0 },
         };
         let id = self.insert(frame);
@@ -159,14 +189,14 @@ impl Stepper<'_> {
     }
 
     /// Goes to the task at `index` of list `id`, or leaves the list behind its last one.
-    fn at(&mut self, id: u64, index: usize, value: Value) {
+    pub(super) fn at(&mut self, id: u64, index: usize, value: Value) {
         let Some(f) = self.state.frames.get_mut(&id) else { return };
         let next = self.w.workflow.lists.get(&f.pointer).and_then(|l| l.get(index)).cloned();
         match next {
             Some(pointer) => {
                 f.body = Body::List { at: index };
                 let path = format!("{}{}", f.path, pointer.strip_prefix(&f.pointer).unwrap_or(&pointer));
-                self.state.ops.push_back(Op::Enter { parent: id, pointer, path, slot: 0, raw: value });
+                self.state.ops.push_back(Op::Enter { parent: id, pointer, path, slot: 0, raw: value, again: None });
             }
             None => {
                 let to = f.parent;
@@ -185,12 +215,13 @@ impl Stepper<'_> {
         n
     }
 
-    fn enter(&mut self, parent: u64, pointer: String, path: String, slot: usize, raw: Value) {
+    fn enter(&mut self, parent: u64, pointer: String, path: String, slot: usize, raw: Value, again: Option<Again>) {
         let attempt = match self.state.frames.get(&parent) {
             Some(f) => f.attempt,
             // What contains it was cancelled while this waited in the queue.
             None => return,
         };
+        let (attempt, given) = again.map_or((attempt, None), |a| (a.attempt, a.given));
         let frame = Frame {
             parent: Some(parent),
             pointer: pointer.clone(),
@@ -202,6 +233,7 @@ impl Stepper<'_> {
             attempt,
             started_at: self.w.now,
             deadline: None,
+            given,
             body: Body::New,
         };
         let id = self.insert(frame);
@@ -250,6 +282,11 @@ impl Stepper<'_> {
             Some(t) => self.state.fill(w, t, &frame.raw, see)?,
             None => frame.raw.clone(),
         };
+        let input = match (&frame.given, &task.kind) {
+            // A call's input is its arguments: they take their place below.
+            (Some(g), kind) if !matches!(kind, Kind::Call { .. } | Kind::Emit(_)) => g.clone(),
+            _ => input,
+        };
         let see = See { input: Some(&input), ..see };
         let deadline = match &task.timeout {
             Some(t) => Some(w.now + self.state.millis(w, t, &input, see)?),
@@ -293,7 +330,7 @@ impl Stepper<'_> {
             Kind::Wait(d) => {
                 let until = w.now + self.state.millis(w, d, &input, see)?;
                 self.become_(id, Body::Wait { until });
-                let waiting = Waiting { reason: "time".into(), since: w.now, until: Some(until) };
+                let waiting = Waiting { reason: "time".into(), since: w.now, until: Some(until), paused: false };
                 self.note(id, TaskStatus::Waiting, None, None, Some(waiting));
             }
             Kind::Call { action, with } => {
@@ -310,10 +347,16 @@ impl Stepper<'_> {
                         }
                     }
                 }
+                if let Some(given) = &frame.given {
+                    args = unmasked(given, &args);
+                }
                 self.call(id, action.clone(), args)?;
             }
             Kind::Emit(t) => {
-                let mut event = self.state.fill(w, t, &input, see)?;
+                let mut event = match &frame.given {
+                    Some(g) => g.clone(),
+                    None => self.state.fill(w, t, &input, see)?,
+                };
                 if let Some(e) = event.as_object_mut() {
                     // Made from what stays the same when the step is repeated.
                     let key = hash(&[&w.run.id, &frame.path, &frame.attempt.to_string(), &id.to_string(), "event"]);
@@ -337,7 +380,7 @@ impl Stepper<'_> {
                 self.become_(id, Body::Block);
                 self.note(id, TaskStatus::Running, None, None, None);
                 let path = format!("{}/call", frame.path);
-                self.state.ops.push_back(Op::Enter { parent: id, pointer: pointer.clone(), path, slot: 0, raw: args });
+                self.state.ops.push_back(Op::Enter { parent: id, pointer: pointer.clone(), path, slot: 0, raw: args, again: None });
             }
             Kind::For { collection, .. } => {
                 let items = match self.state.eval(w, collection, &input, see)? {
@@ -363,7 +406,14 @@ impl Stepper<'_> {
                 self.note(id, TaskStatus::Running, None, None, None);
                 for (slot, branch) in branches.iter().enumerate() {
                     let path = format!("{path}{}", branch.strip_prefix(&pointer).unwrap_or(branch));
-                    self.state.ops.push_back(Op::Enter { parent: id, pointer: branch.clone(), path, slot, raw: input.clone() });
+                    self.state.ops.push_back(Op::Enter {
+                        parent: id,
+                        pointer: branch.clone(),
+                        path,
+                        slot,
+                        raw: input.clone(),
+                        again: None,
+                    });
                 }
             }
             Kind::Try(_) => {
@@ -469,7 +519,7 @@ impl Stepper<'_> {
                 }
                 self.note(id, TaskStatus::Succeeded, Some(output.clone()), None, None);
                 self.drop_children(Some(id));
-                self.state.frames.remove(&id);
+                self.remove(id);
                 let then = then.unwrap_or_else(|| task.then.clone());
                 self.state.ops.push_back(Op::Leave { to: frame.parent, slot: frame.slot, output, then });
             }
@@ -477,7 +527,15 @@ impl Stepper<'_> {
     }
 
     /// The task (or list) of frame `id` has failed.
-    pub(super) fn fail(&mut self, id: u64, mut error: Value) {
+    pub(super) fn fail(&mut self, id: u64, error: Value) {
+        // So that an operator can take the run up again where it stood.
+        let kept = self.state.keep();
+        self.state.faults.insert(id, kept);
+        self.unwind(id, error, id);
+    }
+
+    /// An error passes through frame `id`.
+    pub(super) fn unwind(&mut self, id: u64, mut error: Value, origin: u64) {
         let Some(f) = self.state.frames.get(&id) else { return };
         if let Some(o) = error.as_object_mut()
             && !o.contains_key("instance")
@@ -489,12 +547,16 @@ impl Stepper<'_> {
             self.note(id, TaskStatus::Failed, None, Some(error.clone()), None);
         }
         self.drop_children(Some(id));
-        self.state.frames.remove(&id);
-        self.state.ops.push_back(Op::Fault { to, slot, error });
+        self.remove(id);
+        self.state.ops.push_back(Op::Fault { to, slot, error, origin });
     }
 
     /// A child of `to` has ended well.
     fn leave(&mut self, to: Option<u64>, slot: usize, output: Value, then: Then) {
+        if to.is_some_and(|id| !self.state.frames.contains_key(&id)) {
+            // What contained it is gone; nobody asks for its output.
+            return;
+        }
         if then == Then::End || to.is_none() {
             return self.finish(output);
         }
@@ -544,25 +606,30 @@ impl Stepper<'_> {
     }
 
     /// A child of `to` has failed.
-    fn fault(&mut self, to: Option<u64>, _slot: usize, error: Value) {
+    fn fault(&mut self, to: Option<u64>, error: Value, origin: u64) {
         let Some(id) = to else {
+            let kept = self.state.faults.remove(&origin);
             self.drop_children(None);
             self.state.ops.clear();
-            return self.end(RunStatus::Failed, Value::Null, Some(error));
+            self.end(RunStatus::Failed, Value::Null, Some(error));
+            self.state.kept = kept.map(Box::new);
+            return;
         };
         let Some(f) = self.state.frames.get_mut(&id) else { return };
         match &mut f.body {
-            Body::Try { phase: Phase::Trying, .. } => self.catch(id, error),
+            Body::Try { phase: Phase::Trying, .. } => self.catch(id, error, origin),
             // A race is lost only when nobody is left who could win it.
             Body::Fork { left, .. }
                 if matches!(self.w.workflow.tasks.get(&f.pointer).map(|t| &t.kind), Some(Kind::Fork { compete: true })) =>
             {
                 *left = left.saturating_sub(1);
                 if *left == 0 {
-                    self.fail(id, error);
+                    self.unwind(id, error, origin);
+                } else {
+                    self.state.faults.remove(&origin);
                 }
             }
-            _ => self.fail(id, error),
+            _ => self.unwind(id, error, origin),
         }
     }
 
@@ -586,7 +653,7 @@ impl Stepper<'_> {
     }
 
     /// Removes all that is below `id` (everything, for `None`); its unfinished tasks count as cancelled.
-    fn drop_children(&mut self, id: Option<u64>) {
+    pub(super) fn drop_children(&mut self, id: Option<u64>) {
         let mut gone: Vec<u64> = Vec::new();
         // Children have larger ids than their parents, so one pass in order finds whole trees.
         for (child, f) in &self.state.frames {
@@ -602,7 +669,7 @@ impl Stepper<'_> {
             if !matches!(self.state.frames.get(&child).map(|f| &f.body), Some(Body::List { .. })) {
                 self.note(child, TaskStatus::Cancelled, None, None, None);
             }
-            self.state.frames.remove(&child);
+            self.remove(child);
         }
     }
 
@@ -639,6 +706,7 @@ impl Stepper<'_> {
                 action,
                 status,
                 attempt,
+                raw: (f.raw != input).then(|| f.raw.clone()),
                 input,
                 output: output.unwrap_or(Value::Null),
                 error,

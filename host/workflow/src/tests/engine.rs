@@ -22,7 +22,7 @@ async fn finish(h: &House, name: &str, input: Value) -> crate::Run {
 }
 
 /// Waits until `check` holds for the run.
-async fn until(h: &House, id: &str, check: impl Fn(&crate::Run) -> bool) -> crate::Run {
+pub(super) async fn until(h: &House, id: &str, check: impl Fn(&crate::Run) -> bool) -> crate::Run {
     let events = plenum_store::Events::new(h.workflows.engine.db.clone());
     for _ in 0..400 {
         let at = events.latest().await.unwrap();

@@ -4,6 +4,7 @@
 mod chaos;
 mod engine;
 mod language;
+mod verbs;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
