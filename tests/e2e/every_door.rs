@@ -45,6 +45,13 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /workflows" => json!({"name": "mine", "source": flow}),
         "PUT /workflows/{name}" => json!({"source": flow}),
         "POST /workflows/{name}/runs" => json!({"input": {}}),
+        "POST /runs/{id}/pause" | "POST /runs/{id}/resume" => json!({"reason": "mine"}),
+        "POST /runs/{id}/tasks/{task}/pause" | "POST /runs/{id}/tasks/{task}/resume" | "POST /runs/{id}/tasks/{task}/fail" => {
+            json!({"reason": "mine"})
+        }
+        "POST /runs/{id}/tasks/{task}/retry" | "POST /runs/{id}/tasks/{task}/jump" => json!({"reason": "mine", "input": {}}),
+        "POST /runs/{id}/tasks/{task}/skip" => json!({"reason": "mine", "output": {}}),
+        "POST /runs/{id}/tasks/{task}/restart" => json!({"reason": "mine"}),
         _ => return None,
     })
 }
@@ -135,7 +142,12 @@ async fn a_viewer_changes_nothing_through_any_of_them() {
                 "schedules" => text(&schedule),
                 _ => "none".to_owned(),
             };
-            let at = path.replace("{id}", &id).replace("{model}", "team").replace("{name}", "theirs").replace("{action}", "plan");
+            let at = path
+                .replace("{id}", &id)
+                .replace("{model}", "team")
+                .replace("{name}", "theirs")
+                .replace("{action}", "plan")
+                .replace("{task}", "1");
             let (status, problem) = vera.send(method, &format!("/api/v1{at}"), sent).await;
             assert_eq!(status, StatusCode::FORBIDDEN, "{door}: {problem:#}");
             assert_eq!(problem["code"], "access.denied", "{door}");

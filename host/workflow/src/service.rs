@@ -407,11 +407,12 @@ impl Workflows {
         Ok(run)
     }
 
-    /// Tasks of a run with an id above `after`, in the order of beginning; at most 1,000.
-    pub async fn tasks(&self, who: &Principal, run: &str, after: u64, limit: u32) -> Result<Vec<Task>> {
+    /// The run without its tasks, and those of its tasks with an id above `after`, in the order of beginning; at most 1,000.
+    pub async fn tasks(&self, who: &Principal, run: &str, after: u64, limit: u32) -> Result<(Run, Vec<Task>)> {
         let found = self.load(run, false).await?;
         self.allow(who, Permission::WorkflowRead, &found.workflow).await?;
-        self.load_tasks(run, after, limit).await
+        let tasks = self.load_tasks(run, after, limit).await?;
+        Ok((found, tasks))
     }
 
     /// Runs, newest first.

@@ -9,6 +9,7 @@ pub mod nodes;
 pub mod overview;
 pub mod plugin_life;
 pub mod plugins;
+pub mod run_acts;
 pub mod system;
 pub mod workflows;
 

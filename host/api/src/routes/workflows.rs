@@ -29,6 +29,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(get_run))
         .routes(routes!(run_tasks))
         .routes(routes!(cancel_run))
+        .merge(super::run_acts::router())
         .routes(routes!(list_schedules, create_schedule))
         .routes(routes!(preview_schedule))
         .routes(routes!(get_schedule, update_schedule, delete_schedule))
@@ -140,11 +141,15 @@ pub struct WaitingJson {
     reason: String,
     since: String,
     until: Option<String>,
+    /// An operator holds it back; only an operator lets it go on.
+    paused: bool,
+    /// Who may move it on: whoever has this permission.
+    permission: &'static str,
 }
 
 impl From<Waiting> for WaitingJson {
     fn from(w: Waiting) -> Self {
-        WaitingJson { reason: w.reason, since: rfc3339(w.since), until: w.until.map(rfc3339) }
+        WaitingJson { reason: w.reason, since: rfc3339(w.since), until: w.until.map(rfc3339), paused: w.paused, permission: "workflow.run" }
     }
 }
 
@@ -175,10 +180,13 @@ pub struct TaskJson {
     finished_at: Option<String>,
     duration_ms: Option<i64>,
     waiting: Option<WaitingJson>,
+    /// What an operator may do with it now: `pause`, `resume`, `retry`, `skip`, `fail`, `jump`, `restart`.
+    acts: Vec<&'static str>,
 }
 
-impl From<Task> for TaskJson {
-    fn from(t: Task) -> Self {
+impl TaskJson {
+    pub(super) fn new(run: &Run, t: Task) -> Self {
+        let acts = plenum_workflow::allowed_acts(run, &t);
         TaskJson {
             id: t.id,
             parent: t.parent,
@@ -196,6 +204,7 @@ impl From<Task> for TaskJson {
             finished_at: t.finished_at.map(rfc3339),
             duration_ms: t.finished_at.map(|f| f - t.started_at),
             waiting: t.waiting.map(Into::into),
+            acts,
         }
     }
 }
@@ -223,10 +232,18 @@ pub struct RunJson {
     /// The first 1,000; empty in lists.
     tasks: Vec<TaskJson>,
     task_count: i64,
+    /// What an operator may do with it now: `pause` or `resume`, and `cancel`.
+    acts: Vec<&'static str>,
 }
 
 impl From<Run> for RunJson {
-    fn from(r: Run) -> Self {
+    fn from(mut r: Run) -> Self {
+        let acts = match (r.status.is_final(), r.waiting.as_ref().is_some_and(|w| w.paused)) {
+            (true, _) => Vec::new(),
+            (false, true) => vec!["resume", "cancel"],
+            (false, false) => vec!["pause", "cancel"],
+        };
+        let tasks = std::mem::take(&mut r.tasks).into_iter().map(|t| TaskJson::new(&r, t)).collect();
         RunJson {
             id: r.id,
             workflow: r.workflow,
@@ -242,8 +259,9 @@ impl From<Run> for RunJson {
             output: r.output,
             error: r.error.unwrap_or_default(),
             waiting: r.waiting.map(Into::into),
-            tasks: r.tasks.into_iter().map(Into::into).collect(),
+            tasks,
             task_count: r.task_count,
+            acts,
         }
     }
 }
@@ -553,9 +571,9 @@ async fn run_tasks(
     Query(q): Query<TasksQuery>,
 ) -> ApiResult<Json<Page<TaskJson>>> {
     let limit = q.limit.unwrap_or(500).clamp(1, 1000);
-    let tasks = app.workflows.tasks(&who, &id, q.after, limit).await?;
+    let (run, tasks) = app.workflows.tasks(&who, &id, q.after, limit).await?;
     let next_cursor = if tasks.len() == limit as usize { tasks.last().map(|t| t.id.to_string()) } else { None };
-    Ok(Json(Page { items: tasks.into_iter().map(Into::into).collect(), next_cursor, total: None }))
+    Ok(Json(Page { items: tasks.into_iter().map(|t| TaskJson::new(&run, t)).collect(), next_cursor, total: None }))
 }
 
 /// Cancel a run: its calls are told to stop, then it ends.
