@@ -205,6 +205,7 @@ const task = (id: number, parent: number | null, name: string, kind: string, sta
   finished_at: to === null ? null : ago(to),
   duration_ms: to === null ? null : (from - to) * 60_000,
   waiting: null,
+  acts: to === null ? ['pause', 'retry', 'skip', 'fail'] : ['restart'],
   ...more,
 });
 export const runs = Array.from({ length: 9 }, (_, i) => {
@@ -225,8 +226,9 @@ export const runs = Array.from({ length: 9 }, (_, i) => {
     input: { inspection: 'in-1', report: 'rp-17' },
     output: live ? null : { score: 91 },
     error: status === 'failed' ? { type: 'https://serverlessworkflow.io/spec/1.0.0/errors/runtime', status: 502, title: 'The job failed', detail: '3 of 20 targets did not answer in time.', instance: '/do/1/batches/for/do/1/ask' } : null,
-    waiting: live ? { reason: 'job e-0 runs on 2 of 6 targets', since: ago(2), until: null } : null,
+    waiting: live ? { reason: 'job e-0 runs on 2 of 6 targets', since: ago(2), until: null, paused: false, permission: 'workflow.run' } : null,
     task_count: 8,
+    acts: live ? ['pause', 'cancel'] : [],
     tasks: [
       task(1, null, 'plan', 'call', 'succeeded', t0, t0 - 0.3, { action: 'inspection-center.plan', output: { batches: 2, targets: 120 } }),
       task(2, null, 'batches', 'for', live ? 'running' : 'succeeded', t0 - 0.3, live ? null : t0 - 1.8),
@@ -237,7 +239,7 @@ export const runs = Array.from({ length: 9 }, (_, i) => {
       task(7, 2, 'ask', 'try', live ? 'running' : status === 'failed' ? 'failed' : 'succeeded', t0 - 1, live ? null : t0 - 1.7, { path: '/do/1/batches/each[1]/do/1/ask' }),
       task(8, 7, 'job', 'call', live ? 'waiting' : status === 'failed' ? 'failed' : 'succeeded', t0 - 1, live ? null : t0 - 1.7, {
         action: 'job.run',
-        waiting: live ? { reason: 'job e-0 runs on 2 of 6 targets', since: ago(2), until: null } : null,
+        waiting: live ? { reason: 'job e-0 runs on 2 of 6 targets', since: ago(2), until: null, paused: false, permission: 'workflow.run' } : null,
         error: status === 'failed' ? { title: 'The job failed', type: 'https://serverlessworkflow.io/spec/1.0.0/errors/runtime', status: 502, detail: '3 of 20 targets did not answer in time.' } : null,
       }),
     ],

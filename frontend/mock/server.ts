@@ -143,6 +143,7 @@ const routes: [string, RegExp, Handler][] = [
   ['GET', /^\/runs$/, (_m, q) => page(data.runs.filter((r) => !q.get('workflow') || r.workflow === q.get('workflow')), q)],
   ['GET', /^\/runs\/([^/]+)$/, (m) => need(data.runs.find((r) => r.id === m[1]))],
   ['POST', /^\/runs\/([^/]+)\/cancel$/, (m) => Object.assign(need(data.runs.find((r) => r.id === m[1])), { status: 'cancelled', finished_at: data.ago(0), waiting: null })],
+  ['POST', /^\/runs\/([^/]+)\/(pause|resume|tasks\/\d+\/\w+)$/, (m) => need(data.runs.find((r) => r.id === m[1]))],
   ['GET', /^\/schedules$/, (_m, q) => page(data.schedules, q)],
   ['POST', /^\/schedules\/preview$/, (_m, _q, b) => { if (String(b.cron).split(' ').length < 5) throw new Refused(422, 'workflow.cron', 'A value is not valid', 'a cron expression has five fields: minute hour day month weekday', { pointer: '/cron' }); return { times: [1, 2, 3, 4, 5].map((n) => data.ago(-n * 1440)) }; }],
   ['POST', /^\/schedules$/, (_m, _q, b) => { const s = { ...data.schedules[1]!, ...b, id: `sc-${data.schedules.length + 1}` } as (typeof data.schedules)[number]; data.schedules.push(s); return s; }],

@@ -6,6 +6,7 @@ mod doors;
 mod every_door;
 mod examples;
 mod frozen;
+mod hands;
 mod inspection;
 mod kills;
 mod packages;

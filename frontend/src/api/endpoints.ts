@@ -90,7 +90,8 @@ export const api = {
   runs: {
     list: (q: L) => http.get<A.Page<A.Run>>('/runs', q),
     get: (id: string) => http.get<A.Run>(segment`/runs/${id}`),
-    cancel: (id: string) => http.post<A.Run>(segment`/runs/${id}/cancel`),
+    act: (id: string, act: A.Act, b: { reason: string }) => http.post<A.Run>(segment`/runs/${id}/${act}`, b),
+    taskAct: (id: string, task: number, act: A.Act, b: { reason: string; input?: A.Json; output?: A.Json }) => http.post<A.Run>(segment`/runs/${id}/tasks/${String(task)}/${act}`, b),
     tasks: (id: string, after: number) => http.get<A.Page<A.Task>>(segment`/runs/${id}/tasks`, { after, limit: 1000 }),
   },
   schedules: {

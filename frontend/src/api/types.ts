@@ -303,7 +303,14 @@ export interface Waiting {
   reason: string;
   since: string;
   until: string | null;
+  /** An operator holds it back. */
+  paused: boolean;
+  /** Who may move it on: whoever has this. */
+  permission: string;
 }
+
+/** What an operator does with a run or a task. */
+export type Act = 'pause' | 'resume' | 'retry' | 'skip' | 'fail' | 'jump' | 'restart' | 'cancel';
 
 export type TaskStatus = 'pending' | 'running' | 'waiting' | 'succeeded' | 'failed' | 'skipped' | 'cancelled';
 export interface Task {
@@ -323,6 +330,7 @@ export interface Task {
   finished_at: string | null;
   duration_ms: number | null;
   waiting: Waiting | null;
+  acts: Act[];
 }
 
 export interface Run {
@@ -341,6 +349,7 @@ export interface Run {
   waiting: Waiting | null;
   tasks: Task[];
   task_count: number;
+  acts: Act[];
   origin: string | null;
 }
 

@@ -22,6 +22,8 @@ describe('workflow runs', () => {
   it('know the innermost round', () => {
     expect(roundOf('/do/1/a/each[3]/do/0/b')).toBe(3);
     expect(roundOf('/do/1/a/each[3]/do/0/b/each[0]/do/1/c')).toBe(0);
+    expect(roundOf('/do/1/hosts[12]/do/0/check')).toBe(12);
+    expect(roundOf('/do/1/t/try[2]/0/c')).toBeNull();
     expect(roundOf('/do/1')).toBeNull();
   });
 });

@@ -1,18 +1,18 @@
-import { App, Button } from 'antd';
+import { Button } from 'antd';
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { Ban, ChevronDown, ChevronRight, RotateCcw } from 'lucide-react';
+import { ChevronDown, ChevronRight, RotateCcw } from 'lucide-react';
 import { useMemo, useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { Json, Run as Item, Task } from '../../api/types';
 import { Clip, Elapsed, Icon, JsonView, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, toneOf, Who } from '../../components/base';
 import { isObject } from '../../components/SchemaForm';
-import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { Origin } from '../jobs/Origin';
 import { SummaryBar } from '../jobs/SummaryBar';
+import { RunActs, TaskActs } from './Acts';
 import { StartDialog } from './StartDialog';
 import { taskTree, visible, type TaskNode } from './taskTree';
 
@@ -22,13 +22,11 @@ export default function Run() {
   const { t } = useI18n();
   const can = useCan();
   const navigate = useNavigate();
-  const { modal } = App.useApp();
   const { id = '' } = useParams({ strict: false }) as { id?: string };
   const [again, setAgain] = useState(false);
   // Task events make this stale; the interval is for a portal whose live connection is down.
   const run = useQuery({ queryKey: ['runs', 'one', id], queryFn: () => api.runs.get(id), refetchInterval: (q) => (q.state.data && !FINAL.has(q.state.data.status) ? 10_000 : false) });
   const definition = useQuery({ queryKey: ['workflows', 'one', run.data?.workflow], queryFn: () => api.workflows.get(run.data?.workflow ?? ''), enabled: again && Boolean(run.data), retry: false });
-  const cancel = useAct({ run: () => api.runs.cancel(id), done: t('workflows.cancelAsked'), stale: [['runs']] });
   if (run.error) return <ProblemNote error={run.error} retry={() => void run.refetch()} />;
   if (!run.data) return <Loading />;
   const r = run.data;
@@ -56,34 +54,21 @@ export default function Run() {
           </>
         }
         actions={
-          can('workflow.run') &&
-          (live ? (
-            <Button
-              danger
-              icon={<Icon of={Ban} />}
-              loading={cancel.isPending}
-              onClick={() =>
-                modal.confirm({
-                  title: t('workflows.cancelTitle'),
-                  content: t('workflows.cancelText'),
-                  okText: t('workflows.cancel'),
-                  okButtonProps: { danger: true },
-                  cancelText: t('jobs.keepRunning'),
-                  onOk: () => cancel.mutateAsync().catch(() => {}),
-                })
-              }
-            >
-              {t('workflows.cancel')}
-            </Button>
-          ) : (
-            <Button icon={<Icon of={RotateCcw} />} onClick={() => setAgain(true)}>
-              {t('jobs.again')}
-            </Button>
-          ))
+          can('workflow.run') && (
+            <>
+              <RunActs run={r} />
+              {!live && (
+                <Button icon={<Icon of={RotateCcw} />} onClick={() => setAgain(true)}>
+                  {t('jobs.again')}
+                </Button>
+              )}
+            </>
+          )
         }
       />
       {r.waiting && live && <WaitingNote waiting={r.waiting} />}
       {isObject(r.error) && <WorkflowError error={r.error} />}
+      {r.status === 'failed' && r.tasks.some((x) => x.acts.includes('skip')) && <Note tone="info">{t('act.canGoOn')}</Note>}
       <Tasks run={r} live={live} />
       <div className="grid2">
         <Panel title={t('workflows.input')}>
@@ -119,6 +104,7 @@ function WaitingNote({ waiting }: { waiting: NonNullable<Item['waiting']> }) {
           · {t('workflows.until')} <Time at={waiting.until} both />
         </>
       )}
+      <div className="faint">{t(waiting.paused ? 'workflows.movedByPaused' : 'workflows.movedBy', { permission: waiting.permission })}</div>
     </Note>
   );
 }
@@ -159,6 +145,7 @@ function Tasks({ run, live }: { run: Item; live: boolean }) {
         {rows.map((n) => (
           <TaskRow
             key={n.task.id}
+            run={run.id}
             node={n}
             start={start}
             end={Math.max(end, start + 1)}
@@ -187,7 +174,7 @@ function Tasks({ run, live }: { run: Item; live: boolean }) {
   );
 }
 
-function TaskRow({ node, start, end, open, folded, onToggle, onFold }: { node: TaskNode; start: number; end: number; open: boolean; folded: boolean; onToggle: () => void; onFold: () => void }) {
+function TaskRow({ run, node, start, end, open, folded, onToggle, onFold }: { run: string; node: TaskNode; start: number; end: number; open: boolean; folded: boolean; onToggle: () => void; onFold: () => void }) {
   const { t } = useI18n();
   const { task, depth, children, round } = node;
   const span = end - start;
@@ -228,13 +215,14 @@ function TaskRow({ node, start, end, open, folded, onToggle, onFold }: { node: T
           </span>
         </button>
       </div>
-      {open && <TaskBody task={task} />}
+      {open && <TaskBody run={run} task={task} />}
     </>
   );
 }
 
-function TaskBody({ task }: { task: Task }) {
+function TaskBody({ run, task }: { run: string; task: Task }) {
   const { t } = useI18n();
+  const can = useCan();
   const execution = isObject(task.output) && typeof task.output.execution === 'string' ? task.output.execution : null;
   return (
     <div className="task-body stack">
@@ -244,6 +232,7 @@ function TaskBody({ task }: { task: Task }) {
           {t('field.started')} <Time at={task.started_at} both />
         </span>
         {task.action === 'job.run' && execution && <Link to={`/jobs/${execution}`}>{t('workflows.openJob')}</Link>}
+        {can('workflow.run') && <TaskActs run={run} task={task} />}
       </div>
       {task.waiting && <WaitingNote waiting={task.waiting} />}
       {isObject(task.error) && <WorkflowError error={task.error} />}

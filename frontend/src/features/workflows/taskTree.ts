@@ -8,9 +8,9 @@ export interface TaskNode {
   round: number | null;
 }
 
-/** `each[3]` directly before the task's own place in its path. */
+/** The round of the loop whose list the task stands in: `/do/1/hosts[3]/do/0/check` is in round 3. */
 export function roundOf(path: string): number | null {
-  const m = /\/each\[(\d+)\](?!.*\/each\[)/.exec(path);
+  const m = /\[(\d+)\]\/do\/\d+\/[^/]+$/.exec(path);
   return m ? Number(m[1]) : null;
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::data::{error, hash, size};
 use super::step::Stepper;
 use super::{Again, Body, Event, Frame, MAX_VALUE, Op, Phase, State};
-use crate::dsl::Then;
+use crate::dsl::{Kind, Then};
 use crate::model::{RunStatus, TaskStatus, Waiting};
 
 /// What is ordered. Tasks are named by the ids of their records, which are those of their frames.
@@ -197,14 +197,10 @@ impl Stepper<'_> {
                 }
                 self.remove(*task);
                 let again = Again { attempt: f.attempt + 1, given: input.clone() };
-                self.state.ops.push_back(Op::Enter {
-                    parent,
-                    pointer: f.pointer,
-                    path: f.path,
-                    slot: f.slot,
-                    raw: f.raw,
-                    again: Some(again),
-                });
+                let call = self.w.workflow.tasks.get(&f.pointer).is_some_and(|t| matches!(t.kind, Kind::Call { .. } | Kind::Emit(_)));
+                // The arguments of a call are not what its `if` looks at; any other input is.
+                let raw = input.clone().filter(|_| !call).unwrap_or(f.raw);
+                self.state.ops.push_back(Op::Enter { parent, pointer: f.pointer, path: f.path, slot: f.slot, raw, again: Some(again) });
                 Ok(())
             }
             Verb::Skip { task, output } => {
