@@ -1,5 +1,7 @@
-//! `make bench`: figures of the real binaries, printed, not asserted.
+//! `make bench`: figures of the real binaries, printed, not asserted. With the argument `workflows` only those of workflows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod workflows;
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -45,6 +47,10 @@ async fn latency(http: &reqwest::Client, url: &str, token: &str, n: usize) -> Ve
 #[tokio::main]
 async fn main() {
     println!("binaries: {}", bin_dir().display());
+    workflows::workflows().await;
+    if std::env::args().nth(1).as_deref() == Some("workflows") {
+        return;
+    }
     let mut host = Host::start(HostOptions::default()).await;
     let agent = Agent::start(&host).await;
     let admin = host.admin().await;
