@@ -8,8 +8,8 @@ use plenum_store::{Db, both_databases};
 use serde_json::{Value, json};
 
 use super::{Fake, House, flow, operator};
-use crate::RunStatus;
 use crate::engine::{Crash, Point};
+use crate::{Act, RunStatus, WorkflowError};
 
 const SETS: &[&[plenum_store::Migration]] = &[plenum_access::MIGRATIONS, crate::MIGRATIONS];
 
@@ -73,8 +73,65 @@ async fn run(db: &Db, key: &str, nth: usize) -> (Value, Vec<(String, String)>, V
     (run.output, tasks, effects, seen.load(Ordering::SeqCst))
 }
 
+/// A run that fails in a loop, beside a branch that has ended. An operator skips the failed task of each round, and the engine dies at
+/// the `nth` point after the run first failed. Answers output, effects, and how many points were passed.
+async fn by_hand(db: &Db, name: &str, nth: usize) -> (Value, Vec<(String, Value)>, usize) {
+    const FAILS: &str = "
+do:
+- both:
+    fork:
+      branches:
+      - done: {call: echo, with: beside}
+      - loop: {for: {each: x, in: '[1, 2]'}, do: [{before: {call: echo, with: '${ $x }'}}, {bad: {call: fail, with: {status: 500}}}, {after: {call: add, with: {a: '${ .n }', b: '${ $x }'}}}]}
+- last: {call: echo}
+";
+    let host: Arc<Fake> = Arc::default();
+    let calm = House::with(db, host.clone(), None);
+    calm.workflows.save_definition(&operator(), name, &flow(FAILS), None).await.unwrap();
+    let id = calm.workflows.start(&operator(), name, json!({}), None).await.unwrap().id;
+    calm.workflows.wait(&operator(), &id).await.unwrap();
+    calm.close().await;
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counter = seen.clone();
+    let crash: Crash = Arc::new(move |_: Point| counter.fetch_add(1, Ordering::SeqCst) == nth);
+    let mut house = House::with(db, host.clone(), Some(crash));
+    for _ in 0..20 {
+        let run =
+            match tokio::time::timeout(Duration::from_secs(60), house.workflows.wait(&operator(), &id)).await.expect("an end or a death") {
+                Ok(run) => run,
+                Err(WorkflowError::Stopped) => {
+                    house.close().await;
+                    house = House::with(db, host.clone(), None);
+                    continue;
+                }
+                Err(e) => panic!("{e}"),
+            };
+        if run.status == RunStatus::Succeeded {
+            house.close().await;
+            let mut effects = host.effects.lock().unwrap().clone();
+            effects.sort_by_key(|(p, _)| p.clone());
+            return (run.output, effects, seen.load(Ordering::SeqCst));
+        }
+        let failed = run.tasks.iter().rev().find(|t| t.name == "bad").unwrap();
+        let skip = Act::Skip { output: Some(json!({"n": 10})) };
+        house.workflows.operate(&operator(), &id, Some(failed.id), skip, "by hand").await.unwrap();
+    }
+    panic!("no end by hand");
+}
+
 both_databases! {
     migrations: SETS;
+
+    async fn an_operators_hand_survives_every_death(db: Db) {
+        let calm = by_hand(&db, "calm", usize::MAX).await;
+        assert_eq!(calm.0, json!(["beside", 12]));
+        assert_eq!(calm.1.len(), 6, "{:?}", calm.1);
+        assert!(calm.2 > 10, "{} points", calm.2);
+        for nth in 0..calm.2 {
+            let shaken = by_hand(&db, &format!("death-{nth}"), nth).await;
+            assert_eq!((&shaken.0, &shaken.1), (&calm.0, &calm.1), "after a death at point {nth}");
+        }
+    }
     async fn every_death_ends_as_no_death(db: Db) {
         let calm = run(&db, "calm", usize::MAX).await;
         assert_eq!(calm.0, json!({"sum": 504}));
