@@ -187,7 +187,7 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
         </ul>
       )}
       {(code || pointer) && (
-        <div className="faint">
+        <div className="dim">
           <code>{[code, pointer].filter(Boolean).join('  ')}</code>
         </div>
       )}

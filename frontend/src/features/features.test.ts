@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { Attribute, Model, Plugin, Task } from '../api/types';
+import type { Attribute, Json, Model, Plugin, Task } from '../api/types';
 import { isCurrent, pluginEntries } from '../layout/nav';
 import { matchesWords } from '../layout/Palette';
 import { settingsSchema } from './apps/AppDetail';
 import { differences } from './cmdb/History';
 import { fromInput, toInput, writable } from './cmdb/InstanceForm';
 import { defaultColumns } from './cmdb/Instances';
-import { fillJson, fillPath, parsePage, pick } from './plugin/declared';
+import { chartRows, fillJson, fillPath, logLines, moment, parsePage, part, pick, rowsOf } from './plugin/declared';
 import { grantedTypes } from './plugin/grant';
 import { roundOf, taskTree, visible } from './workflows/taskTree';
 import { lineOf } from './workflows/yamlLines';
@@ -92,7 +92,7 @@ describe('declared pages', () => {
   it('say what their author has to mend', () => {
     expect(parsePage({ blocks: [] })).toEqual({ blocks: [] });
     expect(parsePage(null)).toEqual({ wrong: '/blocks: a list of blocks is needed' });
-    expect(parsePage({ blocks: [{ type: 'chart' }] })).toHaveProperty('wrong', expect.stringContaining('/blocks/0/type'));
+    expect(parsePage({ blocks: [{ type: 'diagram' }] })).toHaveProperty('wrong', expect.stringContaining('/blocks/0/type'));
     expect(parsePage({ blocks: [{ type: 'table', columns: [] }] })).toHaveProperty('wrong', expect.stringContaining('/blocks/0/source'));
   });
 });
@@ -122,5 +122,43 @@ describe('navigation', () => {
   it('is searched by all words', () => {
     expect(matchesWords('Run a script /jobs/run', 'script RUN')).toBe(true);
     expect(matchesWords('Run a script', 'script x')).toBe(false);
+  });
+});
+
+describe('blocks of declared pages', () => {
+  const wrong = (blocks: unknown[]) => {
+    const page = parsePage({ blocks });
+    return 'wrong' in page ? page.wrong : null;
+  };
+  it('name what is missing, however deep it lies', () => {
+    expect(wrong([{ type: 'chart', source: '/x', series: [] }])).toBe('/blocks/0/x: the field along the axis is needed');
+    expect(wrong([{ type: 'detail', source: '/x' }])).toBe('/blocks/0/fields: a list is needed');
+    expect(wrong([{ type: 'tree' }])).toMatch(/^\/blocks\/0\/source/);
+    expect(wrong([{ type: 'tabs', items: [{ title: 'a', blocks: [{ type: 'empty' }] }] }])).toBe('/blocks/0/items/0/blocks/0/title: a text is needed');
+    expect(wrong([{ type: 'tabs', items: [{ title: 'a' }] }])).toBe('/blocks/0/items/0/blocks: a list of blocks is needed');
+  });
+  it('refuse tabs without end', () => {
+    const nest = (n: number): unknown => (n === 0 ? { type: 'markdown', text: 'x' } : { type: 'tabs', items: [{ title: 't', blocks: [nest(n - 1)] }] });
+    expect(wrong([nest(2)])).toBeNull();
+    expect(wrong([nest(3)])).toMatch(/2 deep/);
+  });
+  it('draw a chart in the order of its axis, and leave gaps', () => {
+    const spec = { type: 'chart', source: '/x', x: 'at', x_kind: 'time', series: [{ label: 'v', field: 'v' }, { label: 'w', field: '/deep/w' }] } as const;
+    const data: Json = { items: [{ at: 2000, v: 2, deep: { w: 7 } }, { at: '1970-01-01T00:00:01Z', v: null }, { at: 'never', v: 9 }] };
+    expect(chartRows(data, { ...spec, series: [...spec.series] })).toEqual([{ x: 1000, values: [null, null] }, { x: 2000, values: [2, 7] }]);
+    const words = chartRows([{ at: 'b', v: 1 }, { at: 'a', v: 2 }], { ...spec, x_kind: 'text', series: [spec.series[0]] });
+    expect(words.map((r) => r.x)).toEqual(['b', 'a']);
+  });
+  it('read a log from a text, texts or lines', () => {
+    expect(logLines('one\ntwo\n').map((l) => l.message)).toEqual(['one', 'two']);
+    expect(logLines(['a']).map((l) => l.message)).toEqual(['a']);
+    expect(logLines([{ ts: 0, msg: 'm', level: 'warn' }], { at: 'ts', message: 'msg' })[0]).toMatchObject({ at: '1970-01-01T00:00:00.000Z', level: 'warn', message: 'm' });
+    expect(logLines(Array.from({ length: 3000 }, (_, i) => String(i))).length).toBe(2000);
+    expect(logLines(null)).toEqual([]);
+  });
+  it('take words under their own names or the page’s, and refuse moments that are none', () => {
+    expect([part({ title: 'a' }, 'title', undefined), part({ d: { n: 'b' } }, 'title', { title: '/d/n' }), part('c', 'title', undefined), part('c', 'text', undefined)]).toEqual(['a', 'b', 'c', undefined]);
+    expect([moment('x'), moment(1e300), moment(0)]).toEqual([undefined, undefined, '1970-01-01T00:00:00.000Z']);
+    expect([rowsOf(null), rowsOf({ items: [1] }), rowsOf([2]), rowsOf('x')]).toEqual([[], [1], [2], []]);
   });
 });

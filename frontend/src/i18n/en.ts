@@ -690,8 +690,8 @@ export const en = {
   'permission.asksMore': 'asks for more',
   'permission.notAsked': 'no longer asked for',
   'permission.neverUsed': 'asked for, never used',
-  'permission.uses': 'Used: {n} times, last',
-  'permission.refusals': 'Refused: {n} times, last',
+  'permission.uses': 'Used {n}×, last',
+  'permission.refusals': 'Refused {n}×, last',
   'permission.taken': 'Taken away: {names}. Parts of the app may stop working.',
   'permission.all': 'all',
   'versions.tab': 'Versions',
@@ -730,4 +730,6 @@ export const en = {
   'upgrade.removed': 'no longer asked for',
   'chart.values': 'Values',
   'chart.time': 'Time',
+  'plugin.chart': 'Chart',
+  'versions.returnTo': 'Return to {version}',
 };

@@ -732,4 +732,6 @@ export const zh: Record<keyof typeof en, string> = {
   'upgrade.removed': '不再请求',
   'chart.values': '数值',
   'chart.time': '时间',
+  'plugin.chart': '图表',
+  'versions.returnTo': '恢复到 {version}',
 };

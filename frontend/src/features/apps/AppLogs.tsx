@@ -67,7 +67,9 @@ export function LogLines({ items, label, tall, onCall }: { items: Pick<PluginLog
     <pre className="term log" tabIndex={0} aria-label={label} role="log" aria-live="off" style={tall ? { border: 0, maxHeight: '64vh' } : undefined}>
       {items.map((l, i) => (
         <div key={i} className={l.level}>
-          <span className="faint">{absoluteTime(new Date(l.at), locale)}</span> <span className="level">{l.level.padEnd(5)}</span> {l.message}
+          {l.at && <span className="faint">{absoluteTime(new Date(l.at), locale)} </span>}
+          {l.level && <span className="level">{l.level.padEnd(5)} </span>}
+          {l.message}
           <Fields value={l.fields} />
           {l.call && onCall && (
             <button type="button" className="icon-btn mono call" aria-label={`${t('apps.sameCall')} ${l.call.slice(-8)}`} title={t('apps.sameCall')} onClick={() => onCall(l.call)}>

@@ -39,7 +39,7 @@ export function Versions({ plugin: p }: { plugin: Plugin }) {
         actions={
           previous && can('plugins.manage') ? (
             <Button size="small" onClick={() => setGoing('back')}>
-              {t('versions.rollbackTo', { version: previous })}
+              {t(compareVersions(previous, p.version) > 0 ? 'versions.returnTo' : 'versions.rollbackTo', { version: previous })}
             </Button>
           ) : undefined
         }

@@ -1,22 +1,21 @@
 /** Renders a declared page with the portal's own parts. */
-import { App, Button, Input, Modal } from 'antd';
+import { Button, Input } from 'antd';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Link, useNavigate } from '@tanstack/react-router';
 import { Search } from 'lucide-react';
-import { useEffect, useState } from 'react';
+import { useEffect, useId, useRef, useState } from 'react';
 import { onEvent } from '../../api/events';
 import { toProblem } from '../../api/client';
 import type { Json, Plugin, PluginPage } from '../../api/types';
-import { Clip, Icon, JsonView, Loading, Note, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
-import { bytes, duration, quantity } from '../../components/format';
+import { Icon, Loading, Note, PageHead, Panel, ProblemNote } from '../../components/base';
 import Markdown from '../../components/Markdown';
-import { check, defaults, isObject, SchemaForm, type FieldError, type Schema } from '../../components/SchemaForm';
-import { useAct } from '../../components/useAct';
+import { check, defaults, isObject, SchemaForm, type FieldError } from '../../components/SchemaForm';
+import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
+import { ChartBlock, DetailBlock, EmptyBlock, LogBlock, StepsBlock, TimelineBlock, TreeBlock } from './blocks';
 import { typeMatches } from './bridge';
-import { act, fillPath, parsePage, pick, read, type ActionSpec, type Block, type CellKind, type ColumnSpec, type PageSpec, type Source } from './declared';
+import { parsePage, pick, rowsOf, type Block, type PageSpec } from './declared';
 import { grantedTypes } from './grant';
-import { portalPath } from './path';
+import { ActionButton, Cell, LinkedCell, numeric, rowKey, useDo, useSource } from './parts';
 
 export default function DeclaredPage({ plugin, page }: { plugin: Plugin; page: PluginPage; path: string }) {
   const { t, tl } = useI18n();
@@ -62,23 +61,13 @@ export default function DeclaredPage({ plugin, page }: { plugin: Plugin; page: P
     <div className="page">
       <PageHead title={tl(p.title) || tl(page.title)} />
       {p.blocks.map((b, i) => (
-        <BlockView key={i} block={b} plugin={plugin.id} seconds={p.refresh?.seconds} />
+        <BlockView key={i} block={b} plugin={plugin.id} seconds={p.refresh?.seconds} at={String(i)} />
       ))}
     </div>
   );
 }
 
-function useSource(plugin: string, source: Source | undefined, seconds?: number) {
-  return useQuery({
-    queryKey: ['plugin-data', plugin, JSON.stringify(source ?? null)],
-    queryFn: async () => (await read(plugin, source ?? '/')) ?? null,
-    enabled: source !== undefined,
-    refetchInterval: seconds ? Math.max(5, seconds) * 1000 : false,
-    retry: false,
-  });
-}
-
-function BlockView({ block, plugin, seconds }: { block: Block; plugin: string; seconds?: number }) {
+function BlockView({ block, plugin, seconds, at }: { block: Block; plugin: string; seconds?: number; at: string }) {
   switch (block.type) {
     case 'markdown':
       return <MarkdownBlock block={block} plugin={plugin} seconds={seconds} />;
@@ -86,11 +75,70 @@ function BlockView({ block, plugin, seconds }: { block: Block; plugin: string; s
       return <StatBlock block={block} plugin={plugin} seconds={seconds} />;
     case 'table':
       return <TableBlock block={block} plugin={plugin} seconds={seconds} />;
+    case 'detail':
+      return <DetailBlock block={block} plugin={plugin} seconds={seconds} />;
     case 'form':
       return <FormBlock block={block} plugin={plugin} />;
+    case 'chart':
+      return <ChartBlock block={block} plugin={plugin} seconds={seconds} />;
+    case 'tabs':
+      return <TabsBlock block={block} plugin={plugin} seconds={seconds} at={at} />;
+    case 'steps':
+      return <StepsBlock block={block} plugin={plugin} seconds={seconds} />;
+    case 'log':
+      return <LogBlock block={block} plugin={plugin} seconds={seconds} />;
+    case 'timeline':
+      return <TimelineBlock block={block} plugin={plugin} seconds={seconds} />;
+    case 'tree':
+      return <TreeBlock block={block} plugin={plugin} seconds={seconds} />;
+    case 'empty':
+      return <EmptyBlock block={block} plugin={plugin} />;
     case 'actions':
       return <ActionsBlock block={block} plugin={plugin} />;
   }
+}
+
+/** The tab that is open stands in the address; what is in the others is not read until they are. */
+function TabsBlock({ block, plugin, seconds, at }: { block: Of<'tabs'>; plugin: string; seconds?: number; at: string }) {
+  const { tl } = useI18n();
+  const [url, setUrl] = useUrl();
+  const id = useId();
+  const bar = useRef<HTMLDivElement>(null);
+  const key = `tab${at}`;
+  const asked = Number(url[key] ?? 0);
+  const open = block.items[asked] ? asked : 0;
+  const go = (n: number) => {
+    const to = (n + block.items.length) % block.items.length;
+    setUrl({ [key]: to === 0 ? undefined : String(to) });
+    bar.current?.querySelectorAll<HTMLElement>('[role=tab]')[to]?.focus();
+  };
+  const keys: Record<string, number> = { ArrowRight: open + 1, ArrowLeft: open - 1, Home: 0, End: block.items.length - 1 };
+  return (
+    <div className="stack">
+      <div
+        role="tablist"
+        ref={bar}
+        className="tabs-line"
+        onKeyDown={(e) => {
+          const to = keys[e.key];
+          if (to === undefined) return;
+          e.preventDefault();
+          go(to);
+        }}
+      >
+        {block.items.map((tab, i) => (
+          <button key={i} type="button" role="tab" id={`${id}-${i}`} aria-selected={i === open} aria-controls={`${id}-panel`} tabIndex={i === open ? 0 : -1} onClick={() => go(i)}>
+            {tl(tab.title)}
+          </button>
+        ))}
+      </div>
+      <div key={open} role="tabpanel" id={`${id}-panel`} aria-labelledby={`${id}-${open}`} className="stack" style={{ gap: 14 }}>
+        {(block.items[open]?.blocks ?? []).map((b, j) => (
+          <BlockView key={j} block={b} plugin={plugin} seconds={seconds} at={`${at}.${open}.${j}`} />
+        ))}
+      </div>
+    </div>
+  );
 }
 
 type Of<K extends Block['type']> = Extract<Block, { type: K }>;
@@ -111,7 +159,7 @@ function StatBlock({ block, plugin, seconds }: { block: Of<'stat'>; plugin: stri
   const { tl } = useI18n();
   const data = useSource(plugin, block.source, seconds);
   if (data.error) return <ProblemNote error={data.error} retry={() => void data.refetch()} />;
-  return (
+  const stats = (
     <div className="stats">
       {block.items.map((i, n) => (
         <div key={n}>
@@ -123,13 +171,14 @@ function StatBlock({ block, plugin, seconds }: { block: Of<'stat'>; plugin: stri
       ))}
     </div>
   );
+  return tl(block.title) ? <Panel title={tl(block.title)}>{stats}</Panel> : stats;
 }
 
 function TableBlock({ block, plugin, seconds }: { block: Of<'table'>; plugin: string; seconds?: number }) {
   const { t, tl } = useI18n();
   const data = useSource(plugin, block.source, seconds);
   const [q, setQ] = useState('');
-  const all = Array.isArray(data.data) ? data.data : isObject(data.data) && Array.isArray(data.data.items) ? data.data.items : [];
+  const all = rowsOf(data.data);
   const rows = q.trim() ? all.filter((r) => JSON.stringify(r).toLowerCase().includes(q.trim().toLowerCase())) : all;
   return (
     <Panel
@@ -196,45 +245,6 @@ function TableBlock({ block, plugin, seconds }: { block: Of<'table'>; plugin: st
   );
 }
 
-function rowKey(r: Json, i: number): string {
-  return isObject(r) && (typeof r.id === 'string' || typeof r.id === 'number') ? String(r.id) : String(i);
-}
-
-function numeric(kind: CellKind | undefined): boolean {
-  return kind === 'number' || kind === 'bytes' || kind === 'duration';
-}
-
-function LinkedCell({ column, row }: { column: ColumnSpec; row: Json }) {
-  const cell = <Cell value={pick(row, column.field)} kind={column.kind} unit={column.unit} />;
-  const to = column.link ? portalPath(fillPath(column.link, row)) : null;
-  return to ? <Link to={to}>{cell}</Link> : cell;
-}
-
-function Cell({ value, kind, unit }: { value: Json | undefined; kind?: CellKind; unit?: string }) {
-  const { t, tl, locale } = useI18n();
-  if (value === null || value === undefined || value === '') return <span className="faint">—</span>;
-  switch (kind) {
-    case 'number':
-      return <>{typeof value === 'number' ? quantity(value, unit, locale) : String(value)}</>;
-    case 'bytes':
-      return <>{typeof value === 'number' ? bytes(value) : String(value)}</>;
-    case 'duration':
-      return <>{typeof value === 'number' ? duration(value) : String(value)}</>;
-    case 'time':
-      return <Time at={typeof value === 'number' ? new Date(value).toISOString() : String(value)} />;
-    case 'status':
-      return <Status value={String(value)} />;
-    case 'boolean':
-      return <>{value ? t('value.yes') : t('value.no')}</>;
-    case 'code':
-      return <code>{String(value)}</code>;
-    case 'json':
-      return <JsonView value={value} />;
-    default:
-      return typeof value === 'object' ? <Clip width={360}>{isObject(value) && ('en' in value || 'zh' in value) ? tl(value as Record<string, string>) : JSON.stringify(value)}</Clip> : <Clip width={360}>{String(value)}</Clip>;
-  }
-}
-
 function FormBlock({ block, plugin }: { block: Of<'form'>; plugin: string }) {
   const { tl } = useI18n();
   const data = useSource(plugin, block.source);
@@ -286,87 +296,3 @@ function ActionsBlock({ block, plugin }: { block: Of<'actions'>; plugin: string 
   );
 }
 
-interface Given {
-  record?: Json;
-  value?: Json;
-}
-
-function useDo(plugin: string, a: ActionSpec) {
-  const { t, tl } = useI18n();
-  const navigate = useNavigate();
-  return useAct<Given, Json>({
-    run: ({ record, value }) => act(plugin, a, record, value),
-    done: tl(a.done) || t('plugin.done'),
-    stale: [['plugin-data', plugin]],
-    quiet: true,
-    then: (answer) => {
-      const to = a.then ? portalPath(fillPath(a.then, answer)) : null;
-      if (to) void navigate({ to: to as never });
-    },
-  });
-}
-
-function ActionButton({ action, plugin, record, small }: { action: ActionSpec; plugin: string; record?: Json; small?: boolean }) {
-  const { tl } = useI18n();
-  const { modal } = App.useApp();
-  const [asking, setAsking] = useState(false);
-  const [problem, setProblem] = useState<unknown>(null);
-  const run = useDo(plugin, action);
-  const go = () => run.mutateAsync({ record }).catch(setProblem);
-  return (
-    <>
-      <Button
-        size={small ? 'small' : 'middle'}
-        type={action.style === 'primary' ? 'primary' : 'default'}
-        danger={action.style === 'danger'}
-        loading={run.isPending}
-        onClick={() => {
-          setProblem(null);
-          if (action.form) setAsking(true);
-          else if (tl(action.confirm)) modal.confirm({ title: tl(action.confirm), okText: tl(action.title), okButtonProps: { danger: action.style === 'danger' }, onOk: go });
-          else void go();
-        }}
-      >
-        {tl(action.title)}
-      </Button>
-      {problem ? (
-        <Modal open onCancel={() => setProblem(null)} footer={null} title={tl(action.title)}>
-          <ProblemNote error={problem} />
-        </Modal>
-      ) : null}
-      {asking && action.form && <FormDialog action={action} schema={action.form} run={run} record={record} onClose={() => setAsking(false)} />}
-    </>
-  );
-}
-
-function FormDialog({ action, schema, run, record, onClose }: { action: ActionSpec; schema: Schema; run: ReturnType<typeof useDo>; record?: Json; onClose: () => void }) {
-  const { tl } = useI18n();
-  const [value, setValue] = useState<Json | undefined>(() => {
-    const start = defaults(schema) ?? {};
-    // Fields of the record fill the form's fields of the same name.
-    if (!isObject(record) || !isObject(start)) return start;
-    const own = Object.fromEntries(Object.entries(record).filter(([k]) => schema.properties && k in schema.properties));
-    return { ...start, ...own };
-  });
-  const [errors, setErrors] = useState<FieldError[]>([]);
-  return (
-    <Modal
-      open
-      onCancel={onClose}
-      title={tl(action.title)}
-      okText={tl(action.title)}
-      confirmLoading={run.isPending}
-      onOk={() => {
-        const found = check(schema, value);
-        setErrors(found);
-        if (found.length === 0) run.mutate({ record, value: value ?? {} }, { onSuccess: onClose });
-      }}
-    >
-      <div className="stack">
-        {tl(action.confirm) && <p>{tl(action.confirm)}</p>}
-        <SchemaForm schema={schema} value={value} onChange={setValue} errors={errors} />
-        <ProblemNote error={run.error} />
-      </div>
-    </Modal>
-  );
-}

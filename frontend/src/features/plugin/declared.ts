@@ -2,11 +2,12 @@
 import { BASE, toProblem } from '../../api/client';
 import type { Json } from '../../api/types';
 import type { Text } from '../../i18n';
+import type { ChartRow } from '../../components/chart';
 import type { Schema } from '../../components/SchemaForm';
 import { pluginUrl } from './path';
 
-/** Where data comes from: a path of the plugin, or one of its actions. `at` is a JSON pointer into the answer. */
-export type Source = string | { path?: string; action?: string; input?: Json; at?: string };
+/** Where data comes from: a path of the plugin, or one of its actions, or data in the page itself. `at` is a JSON pointer into the answer. */
+export type Source = string | { path?: string; action?: string; input?: Json; at?: string; data?: Json };
 
 export interface ActionSpec {
   title: Text;
@@ -41,11 +42,32 @@ export interface ColumnSpec {
   link?: string;
 }
 
+export type Tone = 'ok' | 'warn' | 'bad' | 'info';
+
+/** Which fields of a row say its title, text, status, ...; names that are left out mean themselves. */
+export type Fields = Partial<Record<'title' | 'text' | 'status' | 'at' | 'by' | 'link' | 'children' | 'level' | 'message' | 'fields', string>>;
+
+export interface SeriesSpec {
+  label: Text;
+  field: string;
+  kind?: CellKind;
+  unit?: string;
+  tone?: Tone;
+}
+
 export type Block =
   | { type: 'markdown'; text?: Text; source?: Source }
-  | { type: 'stat'; title?: Text; source: Source; items: { label: Text; field: string; kind?: CellKind; unit?: string; tone?: 'ok' | 'warn' | 'bad' | 'info' }[] }
+  | { type: 'stat'; title?: Text; source: Source; items: { label: Text; field: string; kind?: CellKind; unit?: string; tone?: Tone }[] }
   | { type: 'table'; title?: Text; source: Source; columns: ColumnSpec[]; actions?: ActionSpec[]; toolbar?: ActionSpec[]; empty?: Text; search?: boolean }
+  | { type: 'detail'; title?: Text; source: Source; fields: ColumnSpec[]; actions?: ActionSpec[] }
   | { type: 'form'; title?: Text; schema: Schema; source?: Source; submit: ActionSpec }
+  | { type: 'chart'; title?: Text; source: Source; kind?: 'line' | 'area' | 'bar'; x: string; x_kind?: 'time' | 'number' | 'text'; series: SeriesSpec[]; height?: number; empty?: Text }
+  | { type: 'tabs'; items: { title: Text; blocks: Block[] }[] }
+  | { type: 'steps'; title?: Text; source: Source; fields?: Fields; empty?: Text }
+  | { type: 'log'; title?: Text; source: Source; fields?: Fields; empty?: Text }
+  | { type: 'timeline'; title?: Text; source: Source; fields?: Fields; link?: string; empty?: Text }
+  | { type: 'tree'; title?: Text; source: Source; fields?: Fields; link?: string; empty?: Text }
+  | { type: 'empty'; title: Text; text?: Text; actions?: ActionSpec[] }
   | { type: 'actions'; title?: Text; items: ActionSpec[] };
 
 export interface PageSpec {
@@ -55,22 +77,96 @@ export interface PageSpec {
   blocks: Block[];
 }
 
-const BLOCKS = ['markdown', 'stat', 'table', 'form', 'actions'];
+const BLOCKS = ['markdown', 'stat', 'table', 'detail', 'form', 'chart', 'tabs', 'steps', 'log', 'timeline', 'tree', 'empty', 'actions'];
+/** Lists that a block cannot be without. */
+const LISTS: Record<string, string> = { table: 'columns', stat: 'items', detail: 'fields', chart: 'series', tabs: 'items', actions: 'items' };
+const SOURCED = ['table', 'stat', 'detail', 'chart', 'steps', 'log', 'timeline', 'tree'];
+/** Tabs in tabs in tabs are the most that a reader can hold. */
+const DEPTH = 3;
 
 /** The page, or what its author has to mend. */
 export function parsePage(v: unknown): PageSpec | { wrong: string } {
   const page = v as PageSpec | null;
   if (typeof page !== 'object' || page === null || !Array.isArray(page.blocks)) return { wrong: '/blocks: a list of blocks is needed' };
-  for (const [i, b] of page.blocks.entries()) {
-    const at = `/blocks/${i}`;
-    if (typeof b !== 'object' || b === null || !BLOCKS.includes(b.type)) return { wrong: `${at}/type: one of ${BLOCKS.join(', ')}` };
-    if (b.type === 'table' && !Array.isArray(b.columns)) return { wrong: `${at}/columns: a list of columns is needed` };
-    if ((b.type === 'table' || b.type === 'stat') && !b.source) return { wrong: `${at}/source: a path or an action of the plugin is needed` };
-    if (b.type === 'stat' && !Array.isArray(b.items)) return { wrong: `${at}/items: a list is needed` };
-    if (b.type === 'form' && (!b.schema || !b.submit)) return { wrong: `${at}: a form needs schema and submit` };
-    if (b.type === 'actions' && !Array.isArray(b.items)) return { wrong: `${at}/items: a list is needed` };
+  const wrong = wrongBlock(page.blocks, '/blocks', 1);
+  return wrong === null ? page : { wrong };
+}
+
+function wrongBlock(blocks: unknown[], where: string, depth: number): string | null {
+  if (depth > DEPTH) return `${where}: tabs are ${DEPTH - 1} deep at the most`;
+  for (const [i, x] of blocks.entries()) {
+    const at = `${where}/${i}`;
+    const b = x as (Record<string, unknown> & { type: string }) | null;
+    if (typeof b !== 'object' || b === null || !BLOCKS.includes(b.type)) return `${at}/type: one of ${BLOCKS.join(', ')}`;
+    const list = LISTS[b.type];
+    if (list && !Array.isArray(b[list])) return `${at}/${list}: a list${b.type === 'table' ? ' of columns' : ''} is needed`;
+    if (SOURCED.includes(b.type) && !b.source) return `${at}/source: a path or an action of the plugin, or data is needed`;
+    if (b.type === 'form' && (!b.schema || !b.submit)) return `${at}: a form needs schema and submit`;
+    if (b.type === 'chart' && typeof b.x !== 'string') return `${at}/x: the field along the axis is needed`;
+    if (b.type === 'empty' && !b.title) return `${at}/title: a text is needed`;
+    if (b.type === 'tabs') {
+      for (const [j, tab] of (b.items as { blocks?: unknown }[]).entries()) {
+        if (!Array.isArray(tab?.blocks)) return `${at}/items/${j}/blocks: a list of blocks is needed`;
+        const inner = wrongBlock(tab.blocks, `${at}/items/${j}/blocks`, depth + 1);
+        if (inner) return inner;
+      }
+    }
   }
-  return page;
+  return null;
+}
+
+/** The rows of an answer: a list, or the `items` of an object. */
+export function rowsOf(data: Json | undefined): Json[] {
+  if (Array.isArray(data)) return data;
+  return typeof data === 'object' && data !== null && Array.isArray(data.items) ? data.items : [];
+}
+
+/** A row's words, by the names that the page gives or by their own. */
+export function part(row: Json, name: keyof Fields, fields: Fields | undefined): Json | undefined {
+  if (typeof row === 'string') return name === 'title' || name === 'message' ? row : undefined;
+  return pick(row, fields?.[name] ?? name);
+}
+
+/** A moment as RFC 3339, from that or from milliseconds since 1970; undefined where it is none. */
+export function moment(v: Json | undefined): string | undefined {
+  if (typeof v === 'number' && Number.isFinite(v) && Math.abs(v) <= 8.64e15) return new Date(v).toISOString();
+  return typeof v === 'string' && !Number.isNaN(Date.parse(v)) ? v : undefined;
+}
+
+/** What a chart draws of an answer. A row without a place on the axis is left out. */
+export function chartRows(data: Json | undefined, spec: Extract<Block, { type: 'chart' }>): ChartRow[] {
+  const kind = spec.x_kind ?? 'text';
+  const rows = rowsOf(data).flatMap((r): ChartRow[] => {
+    const raw = pick(r, spec.x);
+    let x: string | number;
+    if (kind === 'text') x = raw === null || raw === undefined ? '' : typeof raw === 'object' ? JSON.stringify(raw) : String(raw);
+    else {
+      x = kind === 'time' ? Date.parse(moment(raw) ?? '') : Number(raw ?? NaN);
+      if (!Number.isFinite(x)) return [];
+    }
+    const values = spec.series.map((s) => {
+      const v = pick(r, s.field);
+      return typeof v === 'number' && Number.isFinite(v) ? v : null;
+    });
+    return [{ x, values }];
+  });
+  return kind === 'text' ? rows : rows.sort((a, b) => Number(a.x) - Number(b.x));
+}
+
+/** Lines of a log: from a text, from texts, or from objects. */
+export function logLines(data: Json | undefined, fields?: Fields): { at: string; level: string; message: string; fields: Json; call: string }[] {
+  const rows: Json[] = typeof data === 'string' ? data.replace(/\n$/, '').split('\n') : rowsOf(data);
+  return rows.slice(-2000).map((r) => {
+    const message = part(r, 'message', fields);
+    const level = part(r, 'level', fields);
+    return {
+      at: moment(part(r, 'at', fields)) ?? '',
+      level: typeof level === 'string' ? level : '',
+      message: typeof message === 'string' ? message : message === undefined ? '' : JSON.stringify(message),
+      fields: part(r, 'fields', fields) ?? null,
+      call: '',
+    };
+  });
 }
 
 /** A value by field name or by JSON pointer. */
@@ -131,6 +227,7 @@ function url(plugin: string, path: string): string {
 
 export async function read(plugin: string, source: Source): Promise<Json | undefined> {
   const s = typeof source === 'string' ? { path: source } : source;
+  if (s.data !== undefined) return pick(s.data, s.at);
   const answer = s.action
     ? await ask('POST', `${BASE}/plugins/${encodeURIComponent(plugin)}/actions/${encodeURIComponent(s.action)}`, s.input ?? {})
     : await ask('GET', url(plugin, s.path ?? '/'));
