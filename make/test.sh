@@ -32,6 +32,8 @@ rust_tests() {
   need mariadbd mariadb-server "the inspection tests look at a real MariaDB"
   need nginx nginx-light "the discovery tests look at a real nginx"
   need minisign minisign "package signatures are checked with a stranger's tool"
+  need docker-registry docker-registry "packages go to a real registry and back"
+  need skopeo skopeo "a stranger's tool copies packages between registries"
   make/build.sh all
   make/build.sh plugins-all
   if [ -d tests/browser ] && { [ ! -e tests/browser/node_modules/.package-lock.json ] || [ tests/browser/package-lock.json -nt tests/browser/node_modules/.package-lock.json ]; }; then

@@ -61,6 +61,7 @@ const BARE: &[&str] = &[
     "DELETE /cmdb/associations/{id}",
     "DELETE /cmdb/models/{model}",
     "DELETE /cmdb/models/{model}/instances/{id}",
+    "POST /catalogs/refresh",
     "POST /jobs/executions/{id}/cancel",
     "DELETE /nodes/{id}",
     "POST /nodes/{id}/collect",

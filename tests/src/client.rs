@@ -14,6 +14,8 @@ impl Client {
     /// Without a session.
     pub fn anonymous(url: &str) -> Client {
         // No connection is reused: the host closes one whose body it refused, and the next request must not run into that.
+        // reqwest brings no cryptography of its own here.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().cookie_store(true).pool_max_idle_per_host(0).build().expect("a client");
         Client { http, base: url.to_owned() }
     }

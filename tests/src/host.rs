@@ -61,6 +61,8 @@ pub struct Host {
 impl Host {
     /// Prepares data, creates the administrator `admin`, starts the host.
     pub async fn start(options: HostOptions) -> Host {
+        // reqwest brings no cryptography of its own here.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let data = tempfile::Builder::new().prefix("plenum-e2e-").tempdir().expect("a temporary folder");
         let mut init = Command::new(bin_dir().join("plenum"));
         init.args(["admin", "init", "--data"]).arg(data.path());

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plenum_runtime::HostLimits;
+use plenum_runtime::catalog::{CatalogSpec, Source};
+use plenum_runtime::package::{Publisher, PublisherKey, Rule, TrustPolicy};
 use serde::Deserialize;
 
 /// The configuration file. Every field is optional; an unknown one is an error.
@@ -52,10 +54,14 @@ pub struct Retention {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plugins {
-    /// Folders of `*.plenum` files.
-    pub catalogs: Vec<PathBuf>,
-    /// Publishers whose signatures count.
+    /// Folders of `*.plenum` files, addresses of signed catalogs, or tables that say more.
+    pub catalogs: Vec<Catalog>,
+    /// Publishers with one key each, trusted for everything: the short form of `publishers`.
     pub trusted_keys: Vec<TrustedKey>,
+    /// Publishers: their keys, those that were revoked, and where their packages come from.
+    pub publishers: Vec<Publisher>,
+    /// Whose signatures packages from one place need; without a rule any publisher's.
+    pub trust: Vec<Rule>,
     /// Also install packages that are unsigned or signed by strangers. For a developer's own machine.
     pub developer_mode: bool,
     /// What compiling one component may take.
@@ -108,6 +114,44 @@ pub struct Compile {
     pub cpu_s: Option<u32>,
 }
 
+/// A catalog: its place alone, or with how it is used.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Catalog {
+    /// `/srv/catalog`, `https://plugins.example.com/catalog`, `oci://registry.example.com/acme/catalog:latest`.
+    Place(String),
+    /// With how it is used.
+    Table(CatalogTable),
+}
+
+/// A catalog, with how it is used.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogTable {
+    /// Where it is.
+    pub source: String,
+    /// As people see it [default: the source].
+    pub name: Option<String>,
+    /// The only publisher that may sign its index [default: any that the host trusts].
+    pub publisher: Option<String>,
+    /// Allow plain HTTP to another machine.
+    #[serde(default)]
+    pub plain_http: bool,
+}
+
+impl Catalog {
+    fn spec(&self) -> anyhow::Result<CatalogSpec> {
+        match self {
+            Catalog::Place(place) => Ok(CatalogSpec::of(Source::parse(place)?)),
+            Catalog::Table(t) => {
+                let source = Source::parse(&t.source)?;
+                let name = t.name.clone().unwrap_or_else(|| source.to_string());
+                Ok(CatalogSpec { name, source, plain_http: t.plain_http, publisher: t.publisher.clone() })
+            }
+        }
+    }
+}
+
 /// A publisher and its key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,9 +183,12 @@ pub struct Flags {
     /// The URL people use, where a proxy stands before the host
     #[arg(long, env = "PLENUM_PUBLIC_URL")]
     pub public_url: Option<String>,
-    /// Folder of *.plenum packages that the catalog offers; may be given several times
-    #[arg(long = "catalog", env = "PLENUM_CATALOG_DIRS", value_delimiter = ':')]
-    pub catalogs: Vec<PathBuf>,
+    /// Catalog: a folder of *.plenum packages, https://... or oci://... of a signed one; may be given several times
+    #[arg(long = "catalog")]
+    pub catalogs: Vec<String>,
+    /// Folders of *.plenum packages, with : between them; instead of --catalog
+    #[arg(long, env = "PLENUM_CATALOG_DIRS", value_delimiter = ':', hide = true)]
+    pub catalog_dirs: Vec<String>,
     /// Trusted publisher, NAME=KEY or NAME=FILE with a minisign public key; may be given several times
     #[arg(long = "trusted-key")]
     pub trusted_keys: Vec<String>,
@@ -165,10 +212,10 @@ pub struct Config {
     pub database_url: String,
     /// Whether people reach the portal over HTTPS.
     pub https: bool,
-    /// Folders of packages.
-    pub catalogs: Vec<PathBuf>,
-    /// Publishers whose signatures count.
-    pub trusted_keys: Vec<TrustedKey>,
+    /// Where packages are offered.
+    pub catalogs: Vec<CatalogSpec>,
+    /// Whose signatures count, for what.
+    pub trust: TrustPolicy,
     /// Whether strangers' packages install too.
     pub developer_mode: bool,
     /// Memory that compiling one component may take.
@@ -203,7 +250,12 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         Some(url) if url.starts_with("http://") => false,
         Some(url) => anyhow::bail!("public_url {url:?} starts with neither https:// nor http://"),
     };
-    let mut trusted_keys = file.plugins.trusted_keys;
+    let short = |k: &TrustedKey| Publisher {
+        name: k.name.clone(),
+        keys: vec![PublisherKey { key: k.key.clone(), not_after: None }],
+        ..Publisher::default()
+    };
+    let mut publishers: Vec<Publisher> = file.plugins.trusted_keys.iter().map(short).chain(file.plugins.publishers).collect();
     for text in &flags.trusted_keys {
         let (name, key) = text.split_once('=').ok_or_else(|| anyhow::anyhow!("--trusted-key {text:?} is not NAME=KEY or NAME=FILE"))?;
         if key.contains('/') && !Path::new(key).is_file() && key.len() != 56 {
@@ -211,7 +263,16 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         }
         let key = if Path::new(key).is_file() { std::fs::read_to_string(key)? } else { key.to_owned() };
         let key = key.lines().map(str::trim).rfind(|l| !l.is_empty() && !l.starts_with("untrusted comment:")).unwrap_or_default();
-        trusted_keys.push(TrustedKey { name: name.to_owned(), key: key.to_owned() });
+        publishers.push(short(&TrustedKey { name: name.to_owned(), key: key.to_owned() }));
+    }
+    let given = if flags.catalogs.is_empty() { flags.catalog_dirs } else { flags.catalogs };
+    let catalogs = if given.is_empty() { file.plugins.catalogs } else { given.into_iter().map(Catalog::Place).collect() };
+    let catalogs = catalogs.iter().map(Catalog::spec).collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(twice) = catalogs.iter().enumerate().find_map(|(i, c)| catalogs.iter().take(i).find(|o| o.name == c.name)) {
+        anyhow::bail!("two catalogs have the name {:?}; give one of them another under [[plugins.catalogs]] name", twice.name);
+    }
+    if let Some(unknown) = catalogs.iter().filter_map(|c| c.publisher.as_deref()).find(|p| !publishers.iter().any(|k| k.name == *p)) {
+        anyhow::bail!("a catalog is to be signed by {unknown:?}, which is no publisher of [[plugins.publishers]]");
     }
     Ok(Config {
         listen: flags.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -220,8 +281,8 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         data,
         database_url,
         https,
-        catalogs: if flags.catalogs.is_empty() { file.plugins.catalogs } else { flags.catalogs },
-        trusted_keys,
+        catalogs,
+        trust: TrustPolicy::new(&publishers, &file.plugins.trust)?,
         developer_mode: flags.developer_mode || file.plugins.developer_mode,
         compile_memory_bytes: u64::from(file.plugins.compile.memory_mb.unwrap_or(4096).max(64)) << 20,
         compile_time: Duration::from_secs(u64::from(file.plugins.compile.cpu_s.unwrap_or(180).max(1))),
@@ -285,5 +346,12 @@ mod tests {
         .unwrap();
         assert_eq!(f.listen.unwrap().port(), 1);
         assert_eq!(f.plugins.trusted_keys.first().unwrap().name, "us");
+        let f: File = toml::from_str(
+            "[[plugins.publishers]]\nname = \"Acme\"\nkeys = [{ key = \"RW\", not_after = \"2030-01-01\" }]\nrevoked = [\"0123456789ABCDEF\"]\n\
+             scope = [\"registry.example.com/acme\"]\n[[plugins.trust]]\nprefix = \"registry.example.com\"\nany_of = { minimum = 1, publishers = [\"Acme\"] }",
+        )
+        .unwrap();
+        assert_eq!(f.plugins.publishers.first().unwrap().scope, ["registry.example.com/acme"]);
+        assert_eq!(f.plugins.trust.first().unwrap().any_of.as_ref().unwrap().publishers, ["Acme"]);
     }
 }

@@ -1,6 +1,7 @@
 //! The `plenum` binary: `serve`, `plugin ...`, `admin ...`. Reads configuration and wires the parts.
 
 mod admin;
+mod catalog;
 mod config;
 mod plugin;
 mod serve;
@@ -29,6 +30,11 @@ enum Command {
     },
     /// Say what this machine lacks for building plugins
     Doctor,
+    /// Make and copy catalogs of plugins
+    Catalog {
+        #[command(subcommand)]
+        command: catalog::CatalogCommand,
+    },
     /// Print the OpenAPI document of the HTTP API
     Openapi,
     /// Compile a component: what the host starts itself as, with bounded memory and time
@@ -43,12 +49,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // The one implementation of TLS's arithmetic, for whatever in this process speaks it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match cli.command {
         Command::Serve(flags) => runtime().and_then(|rt| rt.block_on(serve::serve(*flags))),
         Command::Doctor => plugin::doctor(),
         Command::Openapi => openapi(),
         Command::CompileComponent => return plenum_runtime::compile::child(),
         Command::Plugin { command } => plugin::run(command),
+        Command::Catalog { command } => catalog::run(command),
         Command::Admin { command } => runtime().and_then(|rt| rt.block_on(admin::run(command))),
     };
     match result {

@@ -11,7 +11,6 @@ use plenum_api::{App, HostInfo};
 use plenum_cmdb::Cmdb;
 use plenum_jobs::{Jobs, JobsConfig};
 use plenum_runtime::compile::Compiler;
-use plenum_runtime::package::TrustedKey;
 use plenum_runtime::{Plugins, RuntimeConfig};
 use plenum_store::{Db, Documents, Events, Migration};
 use plenum_workflow::Workflows;
@@ -135,7 +134,7 @@ fn runtime_config(config: &Config) -> RuntimeConfig {
     RuntimeConfig {
         data: config.data.clone(),
         catalogs: config.catalogs.clone(),
-        trusted_keys: config.trusted_keys.iter().map(|k| TrustedKey { name: k.name.clone(), public_key: k.key.clone() }).collect(),
+        trust: config.trust.clone(),
         developer_mode: config.developer_mode,
         compiler: Some(compiler),
         limits: config.plugin_limits,

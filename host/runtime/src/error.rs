@@ -33,6 +33,12 @@ pub enum RuntimeError {
     /// The package's signature does not allow it.
     #[error("{0}")]
     Signature(String),
+    /// A package or an index cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] crate::package::fetch::FetchError),
+    /// What it requires, or who requires it, does not allow it.
+    #[error("{0}")]
+    Requires(String),
     /// The component cannot be used.
     #[error("{0}")]
     Component(String),
@@ -162,6 +168,8 @@ impl RuntimeError {
             RuntimeError::Package(_) => "plugin.package",
             RuntimeError::Archive(e) => e.code(),
             RuntimeError::Signature(_) => "plugin.signature",
+            RuntimeError::Fetch(e) => e.code(),
+            RuntimeError::Requires(_) => "plugin.requires",
             RuntimeError::Component(_) => "plugin.component",
             RuntimeError::CompileLimit(_) => "plugin.compile_limit",
             RuntimeError::Ungranted(_) => "plugin.ungranted_import",
@@ -203,7 +211,9 @@ impl RuntimeError {
             | RuntimeError::CompileLimit(_)
             | RuntimeError::RolledBack { .. }
             | RuntimeError::Ungranted(_) => 422,
-            RuntimeError::State(_) => 409,
+            RuntimeError::Fetch(crate::package::fetch::FetchError::Package(_)) => 422,
+            RuntimeError::Fetch(_) => 502,
+            RuntimeError::State(_) | RuntimeError::Requires(_) => 409,
             RuntimeError::Signature(_) => 403,
             RuntimeError::Busy { .. } | RuntimeError::Throttled { .. } => 429,
             RuntimeError::Quarantined { .. } => 503,

@@ -55,20 +55,10 @@ impl Plugins {
         permissions: Option<&[String]>,
     ) -> Result<Installed, RuntimeError> {
         self.services().access.require(who, Permission::PluginsManage, &[]).await?;
-        let entries = self.catalog(who).await?;
-        let entry = entries
-            .into_iter()
-            .find(|e| e.manifest.as_ref().is_some_and(|m| m.id == id && version.is_none_or(|v| m.version.to_string() == v)))
-            .ok_or_else(|| {
-                RuntimeError::NotFound(format!("the catalog has no package {id}{}", version.map(|v| format!(" {v}")).unwrap_or_default()))
-            })?;
-        if let Some(problem) = &entry.problem {
-            return Err(RuntimeError::Package(format!("{id} cannot be installed: {problem}")));
-        }
-        self.acceptable(&entry.signature)?;
+        // Fetched before others have to wait for this one.
+        let (entry, bytes) = self.offered(who, id, version, self.stored(id).await?.as_ref()).await?;
         let _one = self.inner.changing.lock().await;
         let this = self.clone();
-        let path = entry.path.clone();
         let permissions = permissions.map(<[String]>::to_vec);
         let stored = self.stored(id).await?;
         if permissions.is_none() && stored.is_none() {
@@ -79,10 +69,14 @@ impl Plugins {
         let settings = stored.as_ref().map_or_else(|| json!({}), |s| s.settings.clone());
         let values = settings.clone();
         let blocking = move || {
-            let bytes = std::fs::read(&path).map_err(|e| RuntimeError::Package(format!("{}: {e}", path.display())))?;
             let package = Package::from_bytes(&bytes)?;
-            // Checked again on the bytes that are installed: the folder may have changed since it was listed.
-            let signature = package.verify(this.inner.catalog.keys())?;
+            // Checked again on the bytes that are installed: the catalog may have changed since it was listed.
+            if package.manifest_digest != entry.digest {
+                return Err(RuntimeError::Package(
+                    "the catalog has another package there than it listed a moment ago; look at it again".into(),
+                ));
+            }
+            let signature = package.judge(this.inner.catalog.trust(), &entry.signature.origin, now_ms());
             package.manifest.require_api()?;
             this.acceptable(&signature)?;
             let grant = match &permissions {
@@ -392,6 +386,7 @@ impl Plugins {
     pub async fn uninstall(&self, who: &Principal, id: &str, delete_data: bool) -> Result<(), RuntimeError> {
         self.services().access.require(who, Permission::PluginsManage, &[]).await?;
         let _one = self.inner.changing.lock().await;
+        self.needed_by_none(who, id).await?;
         self.need(id).await?;
         if let Some(loaded) = self.loaded(id)
             && let Err(e) = loaded.lifecycle(self.services(), false, who.user().cloned()).await

@@ -8,7 +8,7 @@ mod bindings;
 mod breaker;
 mod bucket;
 mod call;
-mod catalog;
+pub mod catalog;
 pub mod compile;
 mod dispatch;
 mod engine;
@@ -43,7 +43,7 @@ use tokio_util::task::TaskTracker;
 
 pub use breaker::Quarantine;
 pub use call::Limits;
-pub use catalog::CatalogEntry;
+pub use catalog::{CatalogEntry, CatalogSpec, CatalogStatus};
 pub use error::RuntimeError;
 pub use life::HostLimits;
 pub use service::{Installed, Plugins, RuntimeConfig, Status};

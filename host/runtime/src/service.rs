@@ -18,12 +18,12 @@ use wasmtime::Engine;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::call::Limits;
-use crate::catalog::{Catalog, CatalogEntry};
+use crate::catalog::{CatalogEntry, CatalogSpec, Catalogs};
 use crate::compile::Compiler;
 use crate::engine::{CompileCache, MAX_CALLS, TICK, engine};
 use crate::life::{HostLimits, Lives, Visit};
 use crate::logs::Logs;
-use crate::package::{Manifest, SignatureState, Trust, TrustedKey, public_key};
+use crate::package::{Manifest, SignatureState, Trust, TrustPolicy};
 use crate::plugin::Loaded;
 use crate::stats::StatsSummary;
 use crate::{RuntimeError, Services};
@@ -33,10 +33,10 @@ use crate::{RuntimeError, Services};
 pub struct RuntimeConfig {
     /// The host's data folder.
     pub data: PathBuf,
-    /// Folders of `*.plenum` files.
-    pub catalogs: Vec<PathBuf>,
-    /// Publishers whose signatures count.
-    pub trusted_keys: Vec<TrustedKey>,
+    /// Where packages are offered.
+    pub catalogs: Vec<CatalogSpec>,
+    /// Whose signatures count, for what.
+    pub trust: TrustPolicy,
     /// Whether strangers' and unsigned packages install too.
     pub developer_mode: bool,
     /// Compiles components in a child process; without one they are compiled in this process, which then has no bound on it.
@@ -100,7 +100,7 @@ pub(crate) struct Inner {
     pub(crate) config: RuntimeConfig,
     pub(crate) engine: Engine,
     pub(crate) cache: CompileCache,
-    pub(crate) catalog: Catalog,
+    pub(crate) catalog: Catalogs,
     pub(crate) lives: Arc<Lives>,
     pub(crate) loaded: RwLock<BTreeMap<String, Arc<Loaded>>>,
     /// Why an enabled plugin is not loaded: compiling, or failed with a reason.
@@ -160,9 +160,6 @@ impl Plugins {
     ) -> Result<Plugins, RuntimeError> {
         let internal = |e: std::io::Error| RuntimeError::Internal(format!("{}: {e}", config.data.display()));
         std::fs::create_dir_all(config.data.join("plugins")).map_err(internal)?;
-        for k in &config.trusted_keys {
-            public_key(k)?;
-        }
         let logs = Logs::new(config.data.join("plugin-logs")).map_err(internal)?;
         let lives = Arc::new(Lives::new(config.limits));
         let watched = lives.clone();
@@ -198,7 +195,7 @@ impl Plugins {
             services: Arc::new(services),
             engine: engine()?,
             cache: CompileCache::new(config.data.join("compiled"), config.compiler.clone())?,
-            catalog: Catalog::new(config.catalogs.clone(), config.trusted_keys.clone()),
+            catalog: Catalogs::new(&config.catalogs, config.trust.clone(), &config.data, config.developer_mode)?,
             config,
             lives,
             loaded: RwLock::default(),
@@ -220,6 +217,7 @@ impl Plugins {
         let rows = self.inner.services.db.fetch_all("SELECT * FROM plugins ORDER BY id", &[]).await?;
         for row in &rows {
             let stored = read(row)?;
+            self.warn_of_revoked(&stored);
             if stored.enabled {
                 self.load_stored(stored).await;
             }
@@ -227,6 +225,7 @@ impl Plugins {
         self.remember_uses().await?;
         self.inner.services.tasks.spawn(self.clone().dispatch_events());
         self.inner.services.tasks.spawn(self.clone().keep_uses());
+        self.inner.services.tasks.spawn(self.clone().keep_catalogs_fresh());
         Ok(())
     }
 
@@ -340,7 +339,7 @@ impl Plugins {
             version: s.version,
             digest: s.digest,
             granted: s.granted,
-            signature: s.signature,
+            signature: self.reviewed(&s.signature),
             installed_at: s.installed_at,
             installed_by: s.installed_by,
         }
@@ -415,16 +414,18 @@ impl Plugins {
         }
     }
 
-    pub(crate) fn acceptable(&self, state: &SignatureState) -> Result<(), RuntimeError> {
-        match state.state {
+    /// Whether a package with this signature may be installed.
+    pub(crate) fn acceptable(&self, signature: &SignatureState) -> Result<(), RuntimeError> {
+        let refused = |why: String| Err(RuntimeError::Signature(why));
+        let reason = signature.reason.as_deref().unwrap_or("its signature is not enough");
+        match signature.state {
             Trust::Trusted => Ok(()),
-            Trust::Modified => Err(RuntimeError::Signature("the package was changed after it was signed; get it again from its publisher".into())),
+            Trust::Modified => refused("the package was changed after it was signed; get it again from its publisher".into()),
+            // Somebody said that this key is in the wrong hands: that holds for developers too.
+            _ if signature.revoked().is_some() => refused(format!("{reason}; get a version that was signed with its new key")),
             _ if self.inner.config.developer_mode => Ok(()),
-            Trust::Unsigned => Err(RuntimeError::Signature("the package is not signed; sign it with `plenum plugin sign`, or start the host with --developer-mode on a developer's own machine".into())),
-            Trust::UnknownPublisher => {
-                let key = state.key_id.as_deref().unwrap_or("of an unknown id");
-                Err(RuntimeError::Signature(format!("the package is signed with the key {key}, which this host does not trust; add it under [[plugins.trusted_keys]] if you do")))
-            }
+            Trust::Unsigned => refused("the package is not signed; sign it with `plenum plugin sign`, or start the host with --developer-mode on a developer's own machine".into()),
+            Trust::UnknownPublisher => refused(format!("the package is not trusted: {reason}. Whom the host trusts stands in its configuration under [[plugins.publishers]] and [[plugins.trust]]")),
         }
     }
 }

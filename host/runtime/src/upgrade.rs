@@ -207,10 +207,8 @@ impl Plugins {
         self.require(who, Permission::PluginsRead).await?;
         let stored = self.need(id).await?;
         let old = self.manifest_of(&stored)?;
-        let fits = |m: &Manifest| m.id == id && version.is_none_or(|v| m.version.to_string() == v);
-        let new = self.catalog(who).await?.into_iter().filter_map(|e| e.manifest).find(fits).ok_or_else(|| {
-            RuntimeError::NotFound(format!("the catalog has no package {id}{}", version.map(|v| format!(" {v}")).unwrap_or_default()))
-        })?;
+        let new = self.pick(who, id, version).await?.manifest;
+        let new = new.ok_or_else(|| RuntimeError::Package(format!("the package of {id} in the catalog cannot be read")))?;
         Ok(plan(&old, &new, &stored.granted))
     }
 

@@ -1,6 +1,7 @@
 //! One file a resource; each offers its own `router()`.
 
 pub mod access;
+pub mod catalog;
 pub mod cmdb;
 pub mod cmdb_tables;
 pub mod events;
@@ -27,6 +28,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(jobs::router())
         .merge(nodes::router())
         .merge(overview::router())
+        .merge(catalog::router())
         .merge(plugin_life::router())
         .merge(plugins::router())
         .merge(system::router())

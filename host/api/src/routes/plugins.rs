@@ -1,4 +1,4 @@
-//! Catalog, installed plugins, requests into them, their pages' files.
+//! Installed plugins, requests into them, their pages' files.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use plenum_access::Permission;
 use plenum_runtime::logs::{Level, Line, LogQuery as LinesWanted};
 use plenum_runtime::package::{Manifest, PageKind};
-use plenum_runtime::{CatalogEntry, Installed, RuntimeError};
+use plenum_runtime::{Installed, RuntimeError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -28,8 +28,6 @@ const MAX_PLUGIN_BODY: usize = 8 * 1024 * 1024;
 /// The routes of this file.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(catalog))
-        .routes(routes!(catalog_entry))
         .routes(routes!(installed, install))
         .routes(routes!(plugin, uninstall))
         .routes(routes!(enable))
@@ -37,7 +35,6 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(get_settings, put_settings))
         .routes(routes!(logs))
         .routes(routes!(call_action))
-        .routes(routes!(catalog_icon))
         .routes(routes!(plugin_icon))
         .route("/plugins/{id}/http", any(http_root))
         .route("/plugins/{id}/http/{*path}", any(http))
@@ -60,6 +57,8 @@ impl From<RuntimeError> for ApiError {
                     RuntimeError::NotFound(_) => "Not found",
                     RuntimeError::Signature(_) => "The signature does not allow it",
                     RuntimeError::Ungranted(_) => "The component imports what it was not granted",
+                    RuntimeError::Fetch(_) => "The package cannot be fetched",
+                    RuntimeError::Requires(_) => "Plugins need each other",
                     RuntimeError::Busy { .. } => "The plugin is busy",
                     RuntimeError::Throttled { .. } => "The plugin used up a budget",
                     RuntimeError::Quarantined { .. } => "The plugin is quarantined",
@@ -108,36 +107,6 @@ pub struct PageJson {
     /// Where its entry file is.
     url: String,
     icon: Option<String>,
-}
-
-/// A package of the catalog.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct CatalogJson {
-    /// Absent when the package cannot be read: `problem` then says why.
-    id: Option<String>,
-    file: String,
-    #[schema(value_type = Object)]
-    name: Value,
-    #[schema(value_type = Object)]
-    description: Value,
-    version: Option<String>,
-    publisher: Option<String>,
-    license: Option<String>,
-    categories: Vec<String>,
-    icon_url: Option<String>,
-    /// state: `trusted`, `unknown_publisher`, `unsigned`, `modified`; key_id; publisher as the host's configuration names it.
-    #[schema(value_type = Object)]
-    signature: Value,
-    permissions: Vec<PermissionJson>,
-    /// The plugin API that it needs.
-    api: Option<String>,
-    /// Bytes.
-    size: u64,
-    digest: String,
-    /// Why it cannot be installed here.
-    problem: Option<String>,
-    /// The installed version, if it is.
-    installed: Option<String>,
 }
 
 /// An installed plugin.
@@ -226,30 +195,8 @@ pub(super) fn value<T: Serialize>(v: &T) -> Value {
     serde_json::to_value(v).unwrap_or(Value::Null)
 }
 
-fn permissions(m: &Manifest) -> Vec<PermissionJson> {
+pub(super) fn permissions(m: &Manifest) -> Vec<PermissionJson> {
     m.permissions.iter().map(|p| PermissionJson { name: p.name.clone(), scope: value(&p.scope), reason: value(&p.reason) }).collect()
-}
-
-fn catalog_json(e: CatalogEntry, installed: &[Installed]) -> CatalogJson {
-    let m = e.manifest.as_ref();
-    CatalogJson {
-        id: m.map(|m| m.id.clone()),
-        name: m.map_or_else(|| json!({"en": e.file}), |m| value(&m.name)),
-        description: m.map_or(Value::Null, |m| value(&m.description)),
-        version: m.map(|m| m.version.to_string()),
-        publisher: m.map(|m| m.publisher.clone()),
-        license: m.and_then(|m| m.license.clone()),
-        categories: m.map(|m| m.categories.clone()).unwrap_or_default(),
-        icon_url: e.icon.as_ref().and(m).map(|m| format!("/api/v1/catalog/{}/icon", m.id)),
-        signature: value(&e.signature),
-        permissions: m.map(permissions).unwrap_or_default(),
-        api: m.map(|m| m.api.to_string()),
-        size: e.size,
-        digest: e.digest,
-        problem: e.problem,
-        installed: m.and_then(|m| installed.iter().find(|i| i.id == m.id)).map(|i| i.version.clone()),
-        file: e.file,
-    }
 }
 
 pub(super) fn plugin_json(i: Installed) -> PluginJson {
@@ -291,36 +238,9 @@ pub(super) fn plugin_json(i: Installed) -> PluginJson {
     }
 }
 
-fn page<T>(items: Vec<T>) -> Json<Page<T>> {
+pub(super) fn page<T>(items: Vec<T>) -> Json<Page<T>> {
     let total = i64::try_from(items.len()).ok();
     Json(Page { items, next_cursor: None, total })
-}
-
-/// All packages that the catalogs offer.
-#[utoipa::path(get, path = "/catalog", tag = "plugins", responses((status = 200, body = Page<CatalogJson>)))]
-async fn catalog(State(app): State<App>, Caller(who): Caller) -> ApiResult<Json<Page<CatalogJson>>> {
-    let installed = app.plugins.installed(&who).await?;
-    Ok(page(app.plugins.catalog(&who).await?.into_iter().map(|e| catalog_json(e, &installed)).collect()))
-}
-
-/// The newest package of one plugin.
-#[utoipa::path(get, path = "/catalog/{id}", tag = "plugins", params(("id" = String, Path)), responses((status = 200, body = CatalogJson), (status = 404, body = Problem)))]
-async fn catalog_entry(State(app): State<App>, Caller(who): Caller, Path(id): Path<String>) -> ApiResult<Json<CatalogJson>> {
-    let installed = app.plugins.installed(&who).await?;
-    let found = app.plugins.catalog(&who).await?.into_iter().find(|e| e.manifest.as_ref().is_some_and(|m| m.id == id));
-    Ok(Json(catalog_json(found.ok_or_else(|| missing(&id))?, &installed)))
-}
-
-fn missing(id: &str) -> ApiError {
-    ApiError::not_found("plugin.not_found", format!("the catalog has no package {id}"))
-}
-
-/// The icon of a package in the catalog.
-#[utoipa::path(get, path = "/catalog/{id}/icon", tag = "plugins", params(("id" = String, Path)), responses((status = 200), (status = 404, body = Problem)))]
-async fn catalog_icon(State(app): State<App>, Caller(who): Caller, Path(id): Path<String>) -> ApiResult<Response> {
-    let found = app.plugins.catalog(&who).await?.into_iter().find(|e| e.manifest.as_ref().is_some_and(|m| m.id == id));
-    let (name, bytes) = found.and_then(|e| e.icon).ok_or_else(|| missing(&id))?;
-    Ok(image(&name, bytes.into()))
 }
 
 /// The icon of an installed plugin.
@@ -335,7 +255,7 @@ async fn plugin_icon(State(app): State<App>, Caller(who): Caller, Path(id): Path
 }
 
 /// An image of a stranger: shown as an image and nothing else.
-fn image(name: &str, bytes: Bytes) -> Response {
+pub(super) fn image(name: &str, bytes: Bytes) -> Response {
     let mut r = Response::new(Body::from(bytes));
     r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(mime(name)));
     r.headers_mut()

@@ -12,6 +12,7 @@ mod dev;
 mod dev_host;
 mod doctor;
 mod new;
+pub(crate) mod registry;
 mod toolchain;
 mod toolchain_node;
 mod toolchain_python;
@@ -130,6 +131,51 @@ pub enum PluginCommand {
         /// The package
         package: PathBuf,
     },
+    /// Write the two files that `minisign -V` checks: the signed manifest and its signature
+    Manifest {
+        /// The package
+        package: PathBuf,
+        /// Where they go: OUT and OUT.minisig [default: ID-VERSION.manifest.json]
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Put a package and its signatures into an OCI registry
+    Push {
+        /// The package
+        package: PathBuf,
+        /// Where: registry.example.com/acme/demo[:TAG]; the tag is the version when absent
+        reference: String,
+        #[command(flatten)]
+        access: registry::RegistryFlags,
+        /// Put it there even when the tag is another package already
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Fetch a package and its signatures from an OCI registry
+    Pull {
+        /// Which: registry.example.com/acme/demo:0.1.0, or ...@sha256:...
+        reference: String,
+        /// Where it goes [default: ID-VERSION.plenum]
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Refuse it unless it is signed with this public key (file or text)
+        #[arg(long)]
+        public_key: Option<String>,
+        #[command(flatten)]
+        access: registry::RegistryFlags,
+    },
+    /// Sign a package and push it
+    Publish {
+        /// The package
+        package: PathBuf,
+        /// Where: registry.example.com/acme/demo[:TAG]; the tag is the version when absent
+        reference: String,
+        /// The secret key
+        #[arg(long)]
+        key: PathBuf,
+        #[command(flatten)]
+        access: registry::RegistryFlags,
+    },
 }
 
 pub use doctor::doctor;
@@ -149,11 +195,18 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
         PluginCommand::Test { dir } => crate::runtime()?.block_on(component_test::test(&dir)),
         PluginCommand::Check { path } => check_explain::explain(&path),
         PluginCommand::Inspect { package } => inspect(&package),
+        PluginCommand::Manifest { package, out } => registry::manifest(&package, out),
+        PluginCommand::Push { package, reference, access, replace } => registry::push(&package, &reference, &access, replace),
+        PluginCommand::Pull { reference, out, public_key, access } => registry::pull(&reference, out, public_key.as_deref(), &access),
+        PluginCommand::Publish { package, reference, key, access } => {
+            sign(&package, &key)?;
+            registry::push(&package, &reference, &access, false)
+        }
     }
 }
 
 /// `PLENUM_KEY_PASSWORD`, or asked for on the terminal.
-fn password(question: &str) -> anyhow::Result<String> {
+pub(crate) fn password(question: &str) -> anyhow::Result<String> {
     if let Ok(p) = std::env::var("PLENUM_KEY_PASSWORD") {
         return Ok(p);
     }
@@ -224,11 +277,16 @@ fn sign(path: &Path, key: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn verify(path: &Path, public_key: &str) -> anyhow::Result<()> {
+/// The key in a file or a text.
+pub(crate) fn given_key(public_key: &str) -> anyhow::Result<TrustedKey> {
     let text = if Path::new(public_key).is_file() { std::fs::read_to_string(public_key)? } else { public_key.to_owned() };
     let line = text.lines().map(str::trim).rfind(|l| !l.is_empty() && !l.starts_with("untrusted comment:")).unwrap_or_default();
+    Ok(TrustedKey { name: "the given key".into(), public_key: line.to_owned() })
+}
+
+fn verify(path: &Path, public_key: &str) -> anyhow::Result<()> {
     let p = Package::read(path)?;
-    let state = p.verify(&[TrustedKey { name: "the given key".into(), public_key: line.to_owned() }])?;
+    let state = p.verify(&[given_key(public_key)?])?;
     match state.state {
         package::Trust::Trusted => {
             println!("good: {} {} is signed with this key, and nothing was changed since", p.manifest.id, p.manifest.version);
@@ -254,7 +312,10 @@ fn inspect(path: &Path) -> anyhow::Result<()> {
     );
     println!(
         "signature  {}",
-        p.signature.as_deref().and_then(|s| package::key_id(s.lines().nth(1)?)).map_or("none".to_owned(), |k| format!("key {k}"))
+        match p.signatures.iter().filter_map(|s| package::key_id(s.lines().nth(1)?)).collect::<Vec<_>>() {
+            none if none.is_empty() => "none".to_owned(),
+            keys => format!("key {}", keys.join(", key ")),
+        }
     );
     println!("permissions");
     for r in &m.permissions {

@@ -56,6 +56,8 @@ impl Host {
         serve.arg("--catalog").arg(catalog).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = serve.spawn().unwrap();
         // Compiling a Python component in a host that is not optimised takes most of a minute.
+        // reqwest brings no cryptography of its own here.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().cookie_store(true).timeout(Duration::from_secs(300)).build().unwrap();
         let mut host = Host { data, url: String::new(), http, child };
         host.ready().await;

@@ -80,7 +80,7 @@ impl CallState {
         let (docs, name, actor) = (&self.services.docs, self.kv(), self.info.who.actor().to_string());
         let by = By { actor: &actor, why: None };
         let data = json!({"value": STANDARD.encode(value)});
-        match docs.get_in(tx, &name, id).await.map_err(other)? {
+        match docs.reserve_in(tx, &name, id).await.map_err(other)? {
             None => docs.insert(tx, &name, Some(id), data, by).await.map_err(other)?,
             Some(_) => docs.update(tx, &name, id, data, None, by).await.map_err(other)?,
         };
@@ -210,7 +210,7 @@ impl atomics::Host for CallState {
         let _write = if self.info.migrates { None } else { Some(life.writes.read().await) };
         self.kv_room(20).await?;
         let mut tx = self.kv_begin().await?;
-        let now = match self.services.docs.get_in(&mut tx, &self.kv(), &id).await.map_err(other)? {
+        let now = match self.services.docs.reserve_in(&mut tx, &self.kv(), &id).await.map_err(other)? {
             None => 0,
             Some(d) => {
                 let text = String::from_utf8(bytes(&d.data)?).unwrap_or_default();

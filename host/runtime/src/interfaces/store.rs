@@ -80,7 +80,7 @@ impl CallState {
                 Expectation::Absent => Some(0),
                 Expectation::Version(v) => Some(i64::try_from(v).unwrap_or(i64::MAX)),
             };
-            let before = services.docs.get_in(&mut tx, &name, &w.id).await.map_err(failed)?;
+            let before = services.docs.reserve_in(&mut tx, &name, &w.id).await.map_err(failed)?;
             let found = before.as_ref().map_or(0, |d| d.version);
             if let Some(expected) = expected
                 && expected != found

@@ -1,62 +1,25 @@
 //! The file: reading one that may come from anybody, and writing one whose bytes follow from its contents alone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
-use flate2::Compression;
-use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{MAX_COMPONENT, MAX_DOCUMENT, MAX_FILE_COUNT, MAX_FILES, MAX_PACKAGE, Manifest, Package, PackageError, safe_path, sign};
-
-const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-const PLUGIN: &str = "application/vnd.plenum.plugin.v1";
-const CONFIG: &str = "application/vnd.plenum.plugin.config.v1+json";
-const FILES: &str = "application/vnd.plenum.plugin.files.v1.tar+gzip";
-const WASM: &str = "application/wasm";
-const SIGNATURE: &str = "application/vnd.plenum.signature.v1.minisig";
+use super::files::{append, pack, unpack};
+use super::oci::{
+    CONFIG, Descriptor, EMPTY, FILES, IMAGE, INDEX, Image, Index, MANIFEST, PLUGIN, SIGNATURE, WASM, WASM_CONFIG, referrers_tag,
+    wasm_config,
+};
+use super::signature::key_of;
+use super::{MAX_COMPONENT, MAX_DOCUMENT, MAX_FILES, MAX_PACKAGE, Manifest, Package, PackageError, sign};
 
 /// Manifests of one layout: the plugin's and some signatures.
-const MAX_MANIFESTS: usize = 32;
+pub(super) const MAX_MANIFESTS: usize = 32;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    media_type: String,
-    digest: String,
-    size: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    artifact_type: Option<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Index {
-    schema_version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    media_type: Option<String>,
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Image {
-    schema_version: u32,
-    media_type: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    artifact_type: Option<String>,
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    subject: Option<Descriptor>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: BTreeMap<String, String>,
-}
+/// Names a manifest of a layout for tools that copy images: `skopeo copy oci-archive:demo.plenum:0.1.0 docker://...`.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// A package's parts by digest, as they lie in the file.
 #[derive(Debug, Clone)]
@@ -65,21 +28,21 @@ pub struct Archive {
     blobs: BTreeMap<String, Vec<u8>>,
     /// Digest of the plugin's image manifest.
     image: String,
-    /// Digests of the images of signatures.
-    signatures: Vec<String>,
+    /// Digests of the images of signatures, of this package or not.
+    signatures: BTreeSet<String>,
     size: u64,
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
-fn broken(e: impl std::fmt::Display) -> PackageError {
+pub(super) fn broken(e: impl std::fmt::Display) -> PackageError {
     PackageError::Broken(e.to_string())
 }
 
 /// Reads at most `most` bytes; one more is an error and not a cut.
-fn bounded(reader: impl Read, most: u64, what: &str) -> Result<Vec<u8>, PackageError> {
+pub(super) fn bounded(reader: impl Read, most: u64, what: &str) -> Result<Vec<u8>, PackageError> {
     let mut bytes = Vec::new();
     reader.take(most + 1).read_to_end(&mut bytes).map_err(|e| broken(format!("{what}: {e}")))?;
     if bytes.len() as u64 > most {
@@ -87,6 +50,9 @@ fn bounded(reader: impl Read, most: u64, what: &str) -> Result<Vec<u8>, PackageE
     }
     Ok(bytes)
 }
+
+/// What an image names, and its bytes.
+pub(crate) type Part = (Descriptor, Vec<u8>);
 
 impl Archive {
     /// From a file.
@@ -162,13 +128,15 @@ impl Archive {
                 index.manifests.len()
             )));
         }
-        let mut archive = Archive { blobs, image: String::new(), signatures: Vec::new(), size };
+        let mut archive = Archive { blobs, image: String::new(), signatures: BTreeSet::new(), size };
         let mut images = Vec::new();
         for d in &index.manifests {
             let image = archive.image_at(d)?;
             match image.artifact_type.as_deref().unwrap_or(&image.config.media_type) {
                 PLUGIN | CONFIG => images.push(d.digest.clone()),
-                SIGNATURE => archive.signatures.push(d.digest.clone()),
+                SIGNATURE => {
+                    archive.signatures.insert(d.digest.clone());
+                }
                 _ => {}
             }
         }
@@ -198,7 +166,7 @@ impl Archive {
 
     fn own(&self, digest: &str) -> Descriptor {
         let size = self.blobs.get(digest).map_or(0, |b| b.len() as u64);
-        Descriptor { media_type: IMAGE.into(), digest: digest.to_owned(), size, artifact_type: None }
+        Descriptor { media_type: IMAGE.into(), digest: digest.to_owned(), size, ..Descriptor::default() }
     }
 
     /// The exact bytes that are signed.
@@ -211,39 +179,64 @@ impl Archive {
         &self.image
     }
 
-    /// The signature's text: the last one, which is the newest, of those that name this image.
-    fn signature(&self) -> Result<Option<String>, PackageError> {
-        let mut text = None;
+    /// The signatures' texts. One over another package counts too, as text that no key has signed: so it shows as modified.
+    fn signatures(&self) -> Result<Vec<String>, PackageError> {
+        let mut texts = Vec::new();
         for digest in &self.signatures {
             let image = self.image_at(&self.own(digest))?;
             if image.subject.as_ref().is_none_or(|s| s.digest != self.image) {
-                // Of another package: what it signs is not what is here. It is kept, so that it shows as modified.
-                if text.is_none() {
-                    text = Some("signature over another package".to_owned());
-                }
+                texts.push("signature over another package".to_owned());
                 continue;
             }
             let layer = image.layers.first().ok_or_else(|| broken("a signature without text"))?;
-            text = Some(String::from_utf8_lossy(self.blob(layer, MAX_DOCUMENT)?).into_owned());
+            texts.push(String::from_utf8_lossy(self.blob(layer, MAX_DOCUMENT)?).into_owned());
         }
-        Ok(text)
+        Ok(texts)
+    }
+
+    /// The plugin's manifest: a layer, as the Wasm artifact layout keeps the configuration for itself. Packages made before that have
+    /// it as the configuration.
+    fn manifest_of(&self, image: &Image) -> Result<&[u8], PackageError> {
+        let mut found = None;
+        let layers = image.layers.iter().filter(|l| l.media_type == MANIFEST);
+        for d in layers.chain(Some(&image.config).filter(|c| c.media_type == CONFIG)) {
+            if found.replace(d).is_some() {
+                return Err(broken(format!("two manifests of the plugin, of the types {MANIFEST} and {CONFIG}")));
+            }
+        }
+        let d = found.ok_or_else(|| broken(format!("no layer of the type {MANIFEST}")))?;
+        self.blob(d, MAX_DOCUMENT)
+    }
+
+    /// The plugin's manifest as it lies in the package.
+    pub(crate) fn manifest_bytes(&self) -> Result<&[u8], PackageError> {
+        self.manifest_of(&self.image_at(&self.own(&self.image))?)
+    }
+
+    fn manifest(&self) -> Result<Manifest, PackageError> {
+        Manifest::from_json(self.manifest_bytes()?)
     }
 
     /// Unpacks and checks everything.
     pub fn package(&self) -> Result<Package, PackageError> {
         let image = self.image_at(&self.own(&self.image))?;
-        let manifest = Manifest::from_json(self.blob(&image.config, MAX_DOCUMENT)?)?;
+        let manifest = Manifest::from_json(self.manifest_of(&image)?)?;
         let mut component = None;
         let mut files = None;
         for layer in &image.layers {
             let twice = match layer.media_type.as_str() {
                 WASM => component.replace(self.blob(layer, MAX_COMPONENT)?.to_vec()).is_some(),
                 FILES => files.replace(unpack(self.blob(layer, MAX_FILES)?)?).is_some(),
+                MANIFEST => false,
                 other => return Err(broken(format!("a layer of the unknown type {other}"))),
             };
             if twice {
                 return Err(broken(format!("two layers of the type {}", layer.media_type)));
             }
+        }
+        if image.config.media_type != CONFIG {
+            // What it says is for others; that it is there and whole is for us.
+            self.blob(&image.config, MAX_DOCUMENT)?;
         }
         let files = files.unwrap_or_default();
         manifest.check_files(&files, component.is_some())?;
@@ -253,45 +246,87 @@ impl Archive {
             component,
             files,
             size: self.size,
-            signature: self.signature()?,
+            signatures: self.signatures()?,
             image_manifest: self.image_manifest().to_vec(),
         })
     }
 
-    /// Signs with the text of a minisign secret key file; an older signature goes.
+    /// Signs with the text of a minisign secret key file. Signatures of other keys stay: a host may ask for several.
     pub fn sign(&mut self, secret_key: &str, password: Option<String>) -> Result<(), PackageError> {
-        let manifest = Manifest::from_json(self.blob(&self.image_at(&self.own(&self.image))?.config, MAX_DOCUMENT)?)?;
+        let manifest = self.manifest()?;
         let text = sign(self.image_manifest(), secret_key, password, &format!("{} {} {}", manifest.id, manifest.version, self.image))?;
-        for old in std::mem::take(&mut self.signatures) {
-            self.blobs.remove(&old);
+        let key = key_of(&text);
+        for old in self.signatures.clone() {
+            let image = self.image_at(&self.own(&old))?;
+            let of_this = image.subject.as_ref().is_some_and(|s| s.digest == self.image);
+            let text = image.layers.first().and_then(|l| self.blobs.get(&l.digest)).map(|b| String::from_utf8_lossy(b).into_owned());
+            if !of_this || text.as_deref().map(key_of) == Some(key.clone()) {
+                self.signatures.remove(&old);
+                self.blobs.remove(&old);
+                for l in image.layers {
+                    self.blobs.remove(&l.digest);
+                }
+            }
         }
         let layer = self.put(SIGNATURE, text.into_bytes());
         let config = self.put(EMPTY, b"{}".to_vec());
-        let image = Image {
-            schema_version: 2,
-            media_type: IMAGE.into(),
-            artifact_type: Some(SIGNATURE.into()),
-            config,
-            layers: vec![layer],
-            subject: Some(self.own(&self.image)),
-            annotations: BTreeMap::new(),
-        };
+        let image =
+            Image { artifact_type: Some(SIGNATURE.into()), subject: Some(self.own(&self.image)), ..Image::new(config, vec![layer]) };
         let bytes = json(&image)?;
-        self.signatures = vec![self.put(IMAGE, bytes).digest];
+        let made = self.put(IMAGE, bytes).digest;
+        self.signatures.insert(made);
         Ok(())
     }
 
+    /// The image, or a signature's, with the parts that it names: what a registry takes.
+    pub(crate) fn image_parts(&self, digest: &str) -> Result<(Vec<u8>, Vec<Part>), PackageError> {
+        let own = self.own(digest);
+        let image = self.image_at(&own)?;
+        let parts = std::iter::once(&image.config).chain(&image.layers);
+        let parts =
+            parts.map(|d| Ok((d.clone(), self.blob(d, MAX_COMPONENT.max(MAX_FILES))?.to_vec()))).collect::<Result<_, PackageError>>()?;
+        Ok((self.blob(&own, MAX_DOCUMENT)?.to_vec(), parts))
+    }
+
+    /// Digests of the images of its signatures.
+    pub(crate) fn signature_images(&self) -> impl Iterator<Item = &str> {
+        self.signatures.iter().map(String::as_str)
+    }
+
+    /// From what a registry holds: the plugin's image, images of signatures, and the parts of all. Everything is compared with its
+    /// digest, as it is in a file.
+    pub(crate) fn from_parts(image: Vec<u8>, signatures: Vec<Vec<u8>>, parts: Vec<Vec<u8>>) -> Result<Archive, PackageError> {
+        let mut archive = Archive { blobs: BTreeMap::new(), image: String::new(), signatures: BTreeSet::new(), size: 0 };
+        archive.image = archive.put(IMAGE, image).digest;
+        for s in signatures {
+            let digest = archive.put(IMAGE, s).digest;
+            archive.signatures.insert(digest);
+        }
+        for p in parts {
+            archive.put("", p);
+        }
+        archive.size = archive.to_bytes()?.len() as u64;
+        Ok(archive)
+    }
+
     fn put(&mut self, media_type: &str, bytes: Vec<u8>) -> Descriptor {
-        let d = Descriptor { media_type: media_type.to_owned(), digest: digest(&bytes), size: bytes.len() as u64, artifact_type: None };
+        let d = Descriptor { media_type: media_type.to_owned(), digest: digest(&bytes), size: bytes.len() as u64, ..Descriptor::default() };
         self.blobs.insert(d.digest.clone(), bytes);
         d
     }
 
     /// The bytes of the file. The same contents always make the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, PackageError> {
-        let listed = |digest: &String, kind: &str| Descriptor { artifact_type: Some(kind.to_owned()), ..self.own(digest) };
-        let mut manifests = vec![listed(&self.image, PLUGIN)];
-        manifests.extend(self.signatures.iter().map(|s| listed(s, SIGNATURE)));
+        let listed = |digest: &String, kind: &str, name: Option<String>| Descriptor {
+            artifact_type: Some(kind.to_owned()),
+            annotations: name.map(|n| (REF_NAME.to_owned(), n)).into_iter().collect(),
+            ..self.own(digest)
+        };
+        let version = self.manifest()?.version;
+        let mut manifests = vec![listed(&self.image, PLUGIN, Some(tag_of(&version)))];
+        // Copied under this name, a registry that knows no referrers finds the signature. There is one such name.
+        let mut name = Some(referrers_tag(&self.image));
+        manifests.extend(self.signatures.iter().map(|s| listed(s, SIGNATURE, name.take())));
         let index = Index { schema_version: 2, media_type: Some(INDEX.into()), manifests };
         let mut tar = tar::Builder::new(Vec::new());
         append(&mut tar, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
@@ -341,15 +376,21 @@ impl PackageWriter {
     pub fn finish(self) -> Result<Archive, PackageError> {
         self.manifest.validate()?;
         self.manifest.check_files(&self.files, self.component.is_some())?;
-        let mut archive = Archive { blobs: BTreeMap::new(), image: String::new(), signatures: Vec::new(), size: 0 };
-        let config = archive.put(CONFIG, self.manifest.to_json()?);
+        let mut archive = Archive { blobs: BTreeMap::new(), image: String::new(), signatures: BTreeSet::new(), size: 0 };
         let mut layers = Vec::new();
+        let described = self.component.as_deref().map(wasm_config);
         if let Some(wasm) = self.component {
+            // The first layer: tools of the Wasm artifact layout take that one.
             layers.push(archive.put(WASM, wasm));
         }
+        layers.push(archive.put(MANIFEST, self.manifest.to_json()?));
         if !self.files.is_empty() {
             layers.push(archive.put(FILES, pack(&self.files)?));
         }
+        let config = match described {
+            Some(config) => archive.put(WASM_CONFIG, json(&config.of(&self.manifest.publisher, &layers))?),
+            None => archive.put(EMPTY, b"{}".to_vec()),
+        };
         let m = &self.manifest;
         let mut annotations = BTreeMap::new();
         let mut annotate = |key: &str, value: &str| annotations.insert(format!("org.opencontainers.image.{key}"), value.to_owned());
@@ -360,15 +401,7 @@ impl PackageWriter {
         if let Some(license) = &m.license {
             annotate("licenses", license);
         }
-        let image = Image {
-            schema_version: 2,
-            media_type: IMAGE.into(),
-            artifact_type: Some(PLUGIN.into()),
-            config,
-            layers,
-            subject: None,
-            annotations,
-        };
+        let image = Image { artifact_type: Some(PLUGIN.into()), annotations, ..Image::new(config, layers) };
         let bytes = json(&image)?;
         archive.image = archive.put(IMAGE, bytes).digest;
         // What could not be read again must not be written.
@@ -377,77 +410,11 @@ impl PackageWriter {
     }
 }
 
+/// A version as a tag: `+` is no character of tags.
+pub fn tag_of(version: &semver::Version) -> String {
+    version.to_string().replace('+', "_")
+}
+
 fn json(value: &impl Serialize) -> Result<Vec<u8>, PackageError> {
     serde_json::to_vec(value).map_err(|e| PackageError::Internal(e.to_string()))
-}
-
-fn append<W: std::io::Write>(tar: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> Result<(), PackageError> {
-    let mut header = tar::Header::new_ustar();
-    header.set_size(bytes.len() as u64);
-    header.set_mode(0o644);
-    // Times and owners stay zero: a package built twice is the same.
-    header.set_mtime(0);
-    tar.append_data(&mut header, name, bytes).map_err(|e| PackageError::Path(format!("{name:?}: {e}")))
-}
-
-fn pack(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, PackageError> {
-    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best()));
-    for (name, bytes) in files {
-        safe_path(name).map_err(PackageError::Path)?;
-        append(&mut tar, name, bytes)?;
-    }
-    tar.into_inner().and_then(GzEncoder::finish).map_err(broken)
-}
-
-fn unpack(gz: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, PackageError> {
-    // Everything is counted: contents, headers, and the long names that the tar reader itself collects.
-    let most = MAX_FILES + 4_096 * MAX_FILE_COUNT as u64;
-    let mut files = BTreeMap::new();
-    // Names that differ in case only would be one file on some systems, and a file cannot be a folder too.
-    let mut taken = HashSet::new();
-    let mut folders = HashSet::new();
-    let mut left = MAX_FILES;
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(gz).take(most));
-    for entry in archive.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
-        let name = String::from_utf8(entry.path_bytes().into_owned()).map_err(broken)?;
-        let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
-        let kind = entry.header().entry_type();
-        if kind.is_dir() {
-            if !name.is_empty() {
-                safe_path(name.trim_end_matches('/')).map_err(PackageError::Path)?;
-            }
-            continue;
-        }
-        if !kind.is_file() {
-            return Err(PackageError::Path(format!("{name:?} is a link or a device; a package has plain files only")));
-        }
-        safe_path(&name).map_err(PackageError::Path)?;
-        if files.len() >= MAX_FILE_COUNT {
-            return Err(PackageError::TooLarge(format!("it has more than {MAX_FILE_COUNT} files")));
-        }
-        let declared = entry.size();
-        if declared > left {
-            return Err(PackageError::TooLarge(format!("its files have more than {} MiB", MAX_FILES >> 20)));
-        }
-        let bytes = bounded(&mut entry, left, &name)?;
-        if bytes.len() as u64 != declared {
-            return Err(broken(format!("it ends within {name}")));
-        }
-        left -= declared;
-        let plain = name.to_lowercase();
-        let mut end = plain.len();
-        while let Some(cut) = plain.get(..end).and_then(|p| p.rfind('/')) {
-            folders.extend(plain.get(..cut).map(str::to_owned));
-            end = cut;
-        }
-        if !taken.insert(plain) {
-            return Err(PackageError::Path(format!("{name:?} is there twice, or differs from another only in case")));
-        }
-        files.insert(name, bytes);
-    }
-    match taken.intersection(&folders).next() {
-        Some(both) => Err(PackageError::Path(format!("{both:?} is a file and a folder"))),
-        None => Ok(files),
-    }
 }

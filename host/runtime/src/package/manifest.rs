@@ -82,6 +82,15 @@ pub struct Manifest {
     /// For the catalog: `operations`, `security`, ...
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
+    /// Text or Markdown: what changed, the newest version first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changelog: Option<String>,
+    /// Images of the package, for the catalog.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub screenshots: Vec<String>,
+    /// Plugins that it does not work without, by id, and which of their versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requires: BTreeMap<String, semver::VersionReq>,
     /// The WebAssembly component; none for a plugin of pages and workflows only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<ComponentSpec>,

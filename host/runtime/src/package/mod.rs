@@ -5,23 +5,36 @@
 //! of a package is believed before its digest was compared.
 
 mod archive;
+mod credentials;
+pub mod fetch;
+mod files;
 mod manifest;
+pub(crate) mod oci;
+mod reference;
+mod registry;
 mod signature;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod trust;
 mod validate;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use archive::{Archive, PackageWriter};
+pub use archive::{Archive, PackageWriter, tag_of};
+pub use credentials::{Credentials, Login};
 pub use manifest::{
     ActionSpec, CollectionSpec, ComponentSpec, EventSpec, LimitsSpec, Manifest, PageKind, PageSpec, PermissionRequest, ScheduleSpec,
     SettingKind, SettingSpec, Text, WorkflowSpec,
 };
+pub use reference::Reference;
+pub use registry::{Pushed, Registry};
 pub use signature::{SignatureState, Trust, TrustedKey, generate_key, key_id, public_key, sign, verify};
+pub use trust::{AnyOf, Origin, Publisher, PublisherKey, Rule, Signer, Standing, TrustPolicy};
 
+pub(crate) use archive::digest;
 pub(crate) use plenum_store::filter::nearest;
+pub(crate) use reference::is_digest;
 
 /// Version of the contract (`wit/`, the manifest) that this host offers; a manifest's `api` has to match it.
 pub const API_VERSION: &str = "0.1.0";
@@ -138,8 +151,8 @@ pub struct Package {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Bytes of the package file.
     pub size: u64,
-    /// The signature's text.
-    pub signature: Option<String>,
+    /// The signatures' texts.
+    pub signatures: Vec<String>,
     /// Exact bytes of the image manifest: what is signed.
     pub image_manifest: Vec<u8>,
 }
@@ -157,7 +170,12 @@ impl Package {
 
     /// What its signature is worth to a host that trusts `keys`.
     pub fn verify(&self, keys: &[TrustedKey]) -> Result<SignatureState, PackageError> {
-        verify(&self.image_manifest, self.signature.as_deref(), keys)
+        verify(&self.image_manifest, &self.signatures, keys)
+    }
+
+    /// What its signatures are worth to a host with this policy, coming from there.
+    pub fn judge(&self, policy: &TrustPolicy, origin: &Origin, at: i64) -> SignatureState {
+        policy.judge(&self.image_manifest, &self.signatures, origin, at)
     }
 }
 

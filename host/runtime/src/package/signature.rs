@@ -1,10 +1,11 @@
 //! Signatures in minisign's format, over the exact bytes of the image manifest. `minisign -V` checks them too.
 
 use minisign::{KeyPair, SecretKeyBox};
-use minisign_verify::{PublicKey, Signature};
+use minisign_verify::PublicKey;
 use serde::{Deserialize, Serialize};
 
-use super::PackageError;
+use super::trust::{Origin, Signer, Standing};
+use super::{PackageError, TrustPolicy};
 
 /// A key that the host's configuration trusts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +21,9 @@ pub struct TrustedKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trust {
-    /// Signed with a trusted key.
+    /// Signed by whom the policy asks for.
     Trusted,
-    /// Signed, with a key that the host's configuration does not name.
+    /// Signed, but not by whom the policy asks for: a key that the host does not know, or that counts no more, or not for this.
     UnknownPublisher,
     /// Not signed.
     Unsigned,
@@ -37,8 +38,29 @@ pub struct SignatureState {
     pub state: Trust,
     /// Id of the key, as minisign writes it.
     pub key_id: Option<String>,
-    /// Name of the trusted key. Only what is proved: nothing the package says of itself.
+    /// Name of the trusted publisher, or of the one whose key was revoked. Only what is proved: nothing the package says of itself.
     pub publisher: Option<String>,
+    /// Why it is not trusted.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Where it comes from.
+    #[serde(default)]
+    pub origin: Origin,
+    /// Each signature.
+    #[serde(default)]
+    pub signers: Vec<Signer>,
+}
+
+impl SignatureState {
+    /// The state of what nothing is known of but this.
+    pub(crate) fn bare(state: Trust, reason: &str, origin: Origin) -> SignatureState {
+        SignatureState { state, key_id: None, publisher: None, reason: Some(reason.to_owned()), origin, signers: Vec::new() }
+    }
+
+    /// The signer whose key was revoked.
+    pub fn revoked(&self) -> Option<&Signer> {
+        self.signers.iter().find(|s| s.standing == Standing::Revoked)
+    }
 }
 
 /// A new key pair: the texts of the public and of the secret file. The secret one is encrypted when there is a password.
@@ -71,29 +93,10 @@ pub fn sign(image_manifest: &[u8], secret_key: &str, password: Option<String>, c
     Ok(signed.map_err(|e| PackageError::Key(format!("signing failed: {e}")))?.into_string())
 }
 
-/// What `signature` over `image_manifest` is worth to a host that trusts `keys`.
-pub fn verify(image_manifest: &[u8], signature: Option<&str>, keys: &[TrustedKey]) -> Result<SignatureState, PackageError> {
-    let Some(text) = signature else { return Ok(SignatureState { state: Trust::Unsigned, key_id: None, publisher: None }) };
-    let modified = |key_id| SignatureState { state: Trust::Modified, key_id, publisher: None };
-    let (Ok(signature), Some(id)) = (Signature::decode(text), key_id(text.lines().nth(1).unwrap_or_default())) else {
-        return Ok(modified(None));
-    };
-    let mut known = false;
-    for trusted in keys {
-        let key = public_key(trusted)?;
-        if key_id(key_line(&trusted.public_key)) != Some(id.clone()) {
-            continue;
-        }
-        known = true;
-        // Key ids are 8 bytes that anybody may choose, so two keys can have the same: go on with the next.
-        if key.verify(image_manifest, &signature, false).is_ok() {
-            return Ok(SignatureState { state: Trust::Trusted, key_id: Some(id), publisher: Some(trusted.name.clone()) });
-        }
-    }
-    if known {
-        return Ok(modified(Some(id)));
-    }
-    Ok(SignatureState { state: Trust::UnknownPublisher, key_id: Some(id), publisher: None })
+/// What `signatures` over `document` are worth to somebody who trusts `keys`, wherever it comes from.
+pub fn verify(document: &[u8], signatures: &[String], keys: &[TrustedKey]) -> Result<SignatureState, PackageError> {
+    let now = chrono::Utc::now().timestamp_millis();
+    Ok(TrustPolicy::of_keys(keys)?.judge(document, signatures, &Origin::default(), now))
 }
 
 /// Reads a trusted key, so that a mistake in the configuration is told at start and not at the first install.
@@ -103,8 +106,13 @@ pub fn public_key(trusted: &TrustedKey) -> Result<PublicKey, PackageError> {
     })
 }
 
-fn key_line(text: &str) -> &str {
+pub(super) fn key_line(text: &str) -> &str {
     text.lines().map(str::trim).rfind(|l| !l.is_empty()).unwrap_or_default()
+}
+
+/// Id of the key that made a signature.
+pub(crate) fn key_of(signature: &str) -> Option<String> {
+    key_id(signature.lines().nth(1)?)
 }
 
 /// Id of the key in the line of a public key or a signature: algorithm (2 bytes), id (8 bytes), the rest.
@@ -129,7 +137,10 @@ mod tests {
         let (public, secret) = generate_key(None).unwrap();
         let (other, _) = generate_key(None).unwrap();
         let text = sign(b"manifest", &secret, None, "x 0.1.0").unwrap();
-        let state = |bytes: &[u8], sig: Option<&str>, keys: &[TrustedKey]| verify(bytes, sig, keys).unwrap();
+        let state = |bytes: &[u8], sig: Option<&str>, keys: &[TrustedKey]| {
+            let signatures: Vec<String> = sig.iter().map(|s| (*s).to_owned()).collect();
+            verify(bytes, &signatures, keys).unwrap()
+        };
 
         let ours = [trusted("Other", &other), trusted("Plenum", &public)];
         let s = state(b"manifest", Some(&text), &ours);
@@ -146,7 +157,7 @@ mod tests {
     fn a_changed_trusted_comment_is_noticed() {
         let (public, secret) = generate_key(None).unwrap();
         let text = sign(b"manifest", &secret, None, "x 0.1.0").unwrap().replace("x 0.1.0", "x 0.2.0");
-        assert_eq!(verify(b"manifest", Some(&text), &[trusted("Plenum", &public)]).unwrap().state, Trust::Modified);
+        assert_eq!(verify(b"manifest", &[text], &[trusted("Plenum", &public)]).unwrap().state, Trust::Modified);
     }
 
     #[test]
@@ -154,12 +165,12 @@ mod tests {
         let (public, secret) = generate_key(Some("horse".into())).unwrap();
         assert!(sign(b"m", &secret, None, "").is_err());
         let text = sign(b"m", &secret, Some("horse".into()), "").unwrap();
-        assert_eq!(verify(b"m", Some(&text), &[trusted("Plenum", &public)]).unwrap().state, Trust::Trusted);
+        assert_eq!(verify(b"m", &[text], &[trusted("Plenum", &public)]).unwrap().state, Trust::Trusted);
     }
 
     #[test]
     fn a_bad_key_in_the_configuration_says_so() {
-        let e = verify(b"m", Some(&sign(b"m", &generate_key(None).unwrap().1, None, "").unwrap()), &[trusted("Acme", "abc")]).unwrap_err();
+        let e = verify(b"m", &[sign(b"m", &generate_key(None).unwrap().1, None, "").unwrap()], &[trusted("Acme", "abc")]).unwrap_err();
         assert!(e.to_string().contains("Acme"), "{e}");
     }
 }

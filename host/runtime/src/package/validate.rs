@@ -50,6 +50,14 @@ fn scope_keys(p: Permission) -> &'static [&'static str] {
     }
 }
 
+/// Most screenshots of a plugin.
+const MAX_SCREENSHOTS: usize = 8;
+
+fn id_shape(id: &str) -> bool {
+    let letters = id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
+    letters && (2..=40).contains(&id.len()) && !id.starts_with('-') && !id.ends_with('-')
+}
+
 struct Problems(Vec<Problem>);
 
 impl Problems {
@@ -101,8 +109,7 @@ impl Manifest {
     }
 
     fn head(&self, p: &mut Problems) {
-        let shape = (2..=40).contains(&self.id.len()) && self.id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
-        if !shape || self.id.starts_with('-') || self.id.ends_with('-') {
+        if !id_shape(&self.id) {
             p.add("id", format!("{:?} cannot be an id; use 2 to 40 of a-z, 0-9 and hyphen, with a letter or digit at both ends", self.id));
         } else if RESERVED.contains(&self.id.as_str()) {
             p.add("id", format!("{:?} is the platform's own word; choose another, for example \"my-{}\"", self.id, self.id));
@@ -115,6 +122,7 @@ impl Manifest {
         if let Some(icon) = &self.icon {
             p.path("icon".into(), icon);
         }
+        self.shown(p);
         if let Some(c) = &self.component {
             p.path("component.path".into(), &c.path);
         }
@@ -122,6 +130,29 @@ impl Manifest {
         for (name, value) in [("memory_mb", l.memory_mb), ("cpu_ms", l.cpu_ms), ("wall_ms", l.wall_ms), ("concurrency", l.concurrency)] {
             if value == Some(0) {
                 p.add(format!("limits.{name}"), "cannot be 0; leave it out for the host's default");
+            }
+        }
+    }
+
+    /// What only the catalog shows, and what has to be installed before.
+    fn shown(&self, p: &mut Problems) {
+        if let Some(path) = &self.changelog {
+            p.path("changelog".into(), path);
+        }
+        if self.screenshots.len() > MAX_SCREENSHOTS {
+            p.add("screenshots", format!("are {}; at most {MAX_SCREENSHOTS} are shown", self.screenshots.len()));
+        }
+        for (i, path) in self.screenshots.iter().enumerate() {
+            p.path(format!("screenshots[{i}]"), path);
+            if ![".png", ".jpg", ".jpeg", ".webp", ".svg"].iter().any(|e| path.to_lowercase().ends_with(e)) {
+                p.add(format!("screenshots[{i}]"), format!("{path:?} is no image that browsers show: use .png, .jpg, .webp or .svg"));
+            }
+        }
+        for id in self.requires.keys() {
+            if !id_shape(id) {
+                p.add("requires", format!("{id:?} cannot be a plugin's id"));
+            } else if *id == self.id {
+                p.add("requires", "names the plugin itself");
             }
         }
     }
@@ -255,6 +286,12 @@ impl Manifest {
         };
         if let Some(icon) = &self.icon {
             need("icon".into(), icon);
+        }
+        if let Some(path) = &self.changelog {
+            need("changelog".into(), path);
+        }
+        for (i, path) in self.screenshots.iter().enumerate() {
+            need(format!("screenshots[{i}]"), path);
         }
         for (i, x) in self.pages.iter().enumerate() {
             need(format!("pages[{i}].entry"), &x.entry);

@@ -1,6 +1,7 @@
 //! Plugins through [`Plugins`], with real components.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod catalogs;
 mod compile;
 mod ctk;
 mod guests;
@@ -25,8 +26,8 @@ use plenum_workflow::Workflows;
 use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
-use crate::package::{Archive, Manifest, PackageWriter, TrustedKey, generate_key};
-use crate::{HostLimits, Plugins, RuntimeConfig, RuntimeError};
+use crate::package::{Archive, Manifest, PackageWriter, TrustPolicy, TrustedKey, generate_key};
+use crate::{CatalogSpec, HostLimits, Plugins, RuntimeConfig, RuntimeError};
 
 pub const SETS: &[&[Migration]] =
     &[plenum_access::MIGRATIONS, plenum_cmdb::MIGRATIONS, plenum_jobs::MIGRATIONS, plenum_workflow::MIGRATIONS, crate::MIGRATIONS];
@@ -41,6 +42,10 @@ pub fn admin() -> Principal {
     user(Role::Administrator)
 }
 
+fn of_one(public: &str) -> TrustPolicy {
+    TrustPolicy::of_keys(&[TrustedKey { name: "Tests".into(), public_key: public.to_owned() }]).unwrap()
+}
+
 /// A host without HTTP, its catalog, and a publisher that it trusts.
 pub struct World {
     pub db: Db,
@@ -50,6 +55,7 @@ pub struct World {
     pub access: Access,
     pub secret: String,
     public: String,
+    policy: TrustPolicy,
     pub dir: Arc<tempfile::TempDir>,
     stop: CancellationToken,
     _database: Option<tempfile::TempDir>,
@@ -58,7 +64,8 @@ pub struct World {
 impl World {
     pub async fn new(db: Db) -> World {
         let (public, secret) = generate_key(None).unwrap();
-        World::start(db, Arc::new(tempfile::tempdir().unwrap()), public, secret, false, HostLimits::default()).await
+        let policy = of_one(&public);
+        World::start(db, Arc::new(tempfile::tempdir().unwrap()), public, secret, policy, false, HostLimits::default()).await
     }
 
     /// On SQLite, with other limits than the default ones.
@@ -66,7 +73,8 @@ impl World {
         let (db, guard) = plenum_store::testing::sqlite(SETS).await;
         let (public, secret) = generate_key(None).unwrap();
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        World { _database: Some(guard), ..World::start(db, dir, public, secret, false, limits).await }
+        let policy = of_one(&public);
+        World { _database: Some(guard), ..World::start(db, dir, public, secret, policy, false, limits).await }
     }
 
     /// On SQLite, for what has nothing to do with the database.
@@ -75,7 +83,15 @@ impl World {
         World { _database: Some(guard), ..World::new(db).await }
     }
 
-    async fn start(db: Db, dir: Arc<tempfile::TempDir>, public: String, secret: String, developer_mode: bool, limits: HostLimits) -> World {
+    async fn start(
+        db: Db,
+        dir: Arc<tempfile::TempDir>,
+        public: String,
+        secret: String,
+        policy: TrustPolicy,
+        developer_mode: bool,
+        limits: HostLimits,
+    ) -> World {
         let stop = CancellationToken::new();
         let (access, events, docs) = (Access::new(db.clone()), Events::new(db.clone()), Documents::new(db.clone()));
         let cmdb = Cmdb::new(db.clone(), docs.clone(), access.clone()).await.unwrap();
@@ -83,8 +99,8 @@ impl World {
         std::fs::create_dir_all(dir.path().join("catalog")).unwrap();
         let config = RuntimeConfig {
             data: dir.path().to_owned(),
-            catalogs: vec![dir.path().join("catalog")],
-            trusted_keys: vec![TrustedKey { name: "Tests".into(), public_key: public.clone() }],
+            catalogs: vec![CatalogSpec::folder(dir.path().join("catalog"))],
+            trust: policy.clone(),
             developer_mode,
             compiler: None,
             limits,
@@ -95,20 +111,27 @@ impl World {
         let workflows = Workflows::new(db.clone(), access.clone(), events.clone(), Arc::new(plugins.clone()));
         plugins.start(workflows.clone()).await.unwrap();
         workflows.start_engine(stop.clone());
-        World { db, plugins, workflows, events, access, secret, public, dir, stop, _database: None }
+        World { db, plugins, workflows, events, access, secret, public, policy, dir, stop, _database: None }
     }
 
     /// The same data, after the process ended.
     pub async fn restarted(self) -> World {
         self.end().await;
+        let World { db, dir, public, secret, policy, _database, .. } = self;
+        World { _database, ..World::start(db, dir, public, secret, policy, false, HostLimits::default()).await }
+    }
+
+    /// With another configuration of whom it trusts.
+    pub async fn with_trust(self, policy: TrustPolicy) -> World {
+        self.end().await;
         let World { db, dir, public, secret, _database, .. } = self;
-        World { _database, ..World::start(db, dir, public, secret, false, HostLimits::default()).await }
+        World { _database, ..World::start(db, dir, public, secret, policy, false, HostLimits::default()).await }
     }
 
     pub async fn in_developer_mode(self) -> World {
         self.end().await;
-        let World { db, dir, public, secret, _database, .. } = self;
-        World { _database, ..World::start(db, dir, public, secret, true, HostLimits::default()).await }
+        let World { db, dir, public, secret, policy, _database, .. } = self;
+        World { _database, ..World::start(db, dir, public, secret, policy, true, HostLimits::default()).await }
     }
 
     pub async fn end(&self) {

@@ -229,6 +229,18 @@ impl Documents {
         Ok(row.as_ref().map(document).transpose()?)
     }
 
+    /// As [`Documents::get_in`], for a write that makes the document when there is none: of two who find none, the second waits for the first
+    /// and then finds it.
+    pub async fn reserve_in(&self, tx: &mut Tx, collection: &str, id: &str) -> Result<Option<Document>, DocumentError> {
+        let found = self.get_in(tx, collection, id).await?;
+        // SQLite has one writer.
+        if found.is_some() || tx.dialect() == Dialect::Sqlite {
+            return Ok(found);
+        }
+        tx.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 7305807))", params![format!("{collection}/{id}")]).await?;
+        self.get_in(tx, collection, id).await
+    }
+
     /// Documents in the order of their ids, after `after`, as the transaction sees them: to walk through a whole collection.
     pub async fn walk_in(&self, tx: &mut Tx, collection: &str, after: Option<&str>, limit: u32) -> Result<Vec<Document>, DocumentError> {
         let c = self.collection_in(tx, collection).await?;

@@ -281,4 +281,22 @@ crate::both_databases! {
         assert_eq!(docs.usage("plugin/a/").await.unwrap(), 15);
         assert!(matches!(docs.count("plugin/a/x", None).await, Err(DocumentError::NoCollection(_))));
     }
+
+    async fn of_many_who_make_the_same_document_none_fails(db: Db) {
+        let docs = Documents::new(db.clone());
+        fill(&db, &docs, &spec(&[], &[]), Vec::new()).await;
+        let one = |n: i64| {
+            let (db, docs) = (db.clone(), docs.clone());
+            async move {
+                let mut tx = db.begin().await.unwrap();
+                match docs.reserve_in(&mut tx, "t", "same").await.unwrap() {
+                    None => docs.insert(&mut tx, "t", Some("same"), json!({"n": n}), BY).await.unwrap(),
+                    Some(_) => docs.update(&mut tx, "t", "same", json!({"n": n}), None, BY).await.unwrap(),
+                };
+                tx.commit().await.unwrap();
+            }
+        };
+        futures::future::join_all((0..8).map(one)).await;
+        assert_eq!(docs.get("t", "same").await.unwrap().unwrap().version, 8);
+    }
 }

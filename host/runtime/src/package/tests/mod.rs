@@ -1,6 +1,11 @@
 //! Packages that are right, and each way of being wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod attacks;
+mod registry;
+pub mod server;
+mod trust;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -15,7 +20,7 @@ publisher = "Tests"
 description = "For tests."
 "#;
 
-fn manifest(more: &str) -> Manifest {
+pub fn manifest(more: &str) -> Manifest {
     Manifest::from_toml(&format!("{MINIMAL}{more}")).unwrap()
 }
 
@@ -28,7 +33,7 @@ fn refused_with(more: &str) -> String {
     refused(&format!("{MINIMAL}{more}"))
 }
 
-fn demo() -> Archive {
+pub fn demo() -> Archive {
     PackageWriter::new(manifest("icon = \"assets/icon.svg\"\n[component]\npath = \"plugin.wasm\"\n"))
         .component(b"\0asm\x0d\0\x01\0".to_vec())
         .file("assets/icon.svg", b"<svg/>".to_vec())
@@ -104,10 +109,11 @@ fn a_signed_package_is_trusted_and_keeps_its_digest() {
     assert_eq!(p.manifest_digest, digest);
     assert_eq!(p.verify(&keys).unwrap().state, Trust::Trusted);
     assert_eq!(p.verify(&[]).unwrap().state, Trust::UnknownPublisher);
-    // Signed again by somebody else: theirs replaces it.
+    // Signed by somebody else too: both count. Signed again with the same key: one of it stays.
     archive.sign(&generate_key(None).unwrap().1, None).unwrap();
+    archive.sign(&secret, None).unwrap();
     let p = Package::from_bytes(&archive.to_bytes().unwrap()).unwrap();
-    assert_eq!(p.verify(&keys).unwrap().state, Trust::UnknownPublisher);
+    assert_eq!((p.signatures.len(), p.verify(&keys).unwrap().state), (2, Trust::Trusted));
 }
 
 #[test]
