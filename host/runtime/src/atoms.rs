@@ -286,14 +286,14 @@ impl ActionHost for Plugins {
                     Some(u) => Some(user(&u.id, &u.name).await?),
                     None => None,
                 };
-                match self.loaded(id) {
+                match self.settled(id).await {
                     Some(p) => Ok(p.principal(on_behalf)),
                     None => {
                         let e = ActionError::new(
                             "plugin.not_active",
                             409,
                             "The plugin is not active",
-                            format!("the plugin {id} is not active; enable it and the run goes on"),
+                            format!("the plugin {id} is not active; enable it, then start the run again"),
                         );
                         Err(e.retryable())
                     }
@@ -314,7 +314,14 @@ impl ActionHost for Plugins {
             ActionError::new("plugin.not_active", 409, "The plugin is not active", detail).retryable()
         };
         if self.loaded(id).is_none() {
-            return Err(inactive());
+            ctx.waiting.waiting(format!("the plugin {id} to be loaded"), None);
+            let settled = tokio::select! {
+                p = self.settled(id) => p,
+                () = ctx.cancel.cancelled() => None,
+            };
+            if settled.is_none() {
+                return Err(inactive());
+            }
         }
         // A plugin acts for the person behind the run, when there is one.
         let user = ctx.who.user().cloned();

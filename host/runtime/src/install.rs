@@ -225,9 +225,9 @@ impl Plugins {
     /// Registers workflows and schedules, and lets calls in.
     pub(crate) async fn activate(&self, who: &Principal, loaded: Arc<Loaded>) -> Result<(), RuntimeError> {
         let id = loaded.id.clone();
-        self.inner.pending.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         // In place before its workflows are checked: they call its actions.
         let before = self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), loaded.clone());
+        self.set_pending(&id, None);
         let registered = self.register(who, &loaded).await;
         if registered.is_err() {
             let mut map = self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner);
@@ -320,7 +320,7 @@ impl Plugins {
     /// Loads an installed plugin at start: at once when the cache has it, else in the background.
     pub(crate) async fn load_stored(&self, stored: Stored) {
         let id = stored.id.clone();
-        self.inner.pending.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (Status::Compiling, None));
+        self.set_pending(&id, Some((Status::Compiling, None)));
         let this = self.clone();
         let work = async move {
             let prepared = {
@@ -339,7 +339,7 @@ impl Plugins {
             };
             if let Err(e) = result {
                 tracing::error!(plugin = id, error = %e, "an installed plugin cannot be loaded");
-                this.inner.pending.write().unwrap_or_else(PoisonError::into_inner).insert(id, (Status::Failed, Some(e.to_string())));
+                this.set_pending(&id, Some((Status::Failed, Some(e.to_string()))));
             }
         };
         // A compiled one takes milliseconds; a host that is ready answers for it.
@@ -366,7 +366,7 @@ impl Plugins {
         self.need(id).await?;
         self.set_status(who, id, "disabled").await?;
         self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner).remove(id);
-        self.inner.pending.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.set_pending(id, None);
         self.plugin(who, id).await
     }
 
@@ -400,7 +400,7 @@ impl Plugins {
     async fn remove(&self, who: &Principal, id: &str, delete_data: bool) -> Result<(), RuntimeError> {
         let stored = self.need(id).await?;
         self.inner.loaded.write().unwrap_or_else(PoisonError::into_inner).remove(id);
-        self.inner.pending.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.set_pending(id, None);
         self.services().workflows()?.delete_owned(who, id).await?;
         let collections = if delete_data { self.services().docs.collections(&format!("plugin/{id}/")).await? } else { Vec::new() };
         let mut tx = self.services().db.begin().await?;
@@ -454,7 +454,7 @@ impl Plugins {
                 values.remove(&name);
                 continue;
             }
-            spec.accepts(&value).map_err(RuntimeError::Invalid)?;
+            spec.accepts(&value).map_err(|why| RuntimeError::Invalid(format!("the setting {name}: {why}")))?;
             values.insert(name, value);
         }
         let values = Json::Object(values);

@@ -104,7 +104,9 @@ pub(crate) struct Inner {
     pub(crate) lives: Arc<Lives>,
     pub(crate) loaded: RwLock<BTreeMap<String, Arc<Loaded>>>,
     /// Why an enabled plugin is not loaded: compiling, or failed with a reason.
-    pub(crate) pending: RwLock<BTreeMap<String, (Status, Option<String>)>>,
+    pending: RwLock<BTreeMap<String, (Status, Option<String>)>>,
+    /// Counts changes of `pending`, for those who wait for a plugin that is being compiled.
+    pending_changed: tokio::sync::watch::Sender<u64>,
     /// Installing and removing happen one after the other.
     pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) shutdown: CancellationToken,
@@ -200,6 +202,7 @@ impl Plugins {
             lives,
             loaded: RwLock::default(),
             pending: RwLock::default(),
+            pending_changed: tokio::sync::watch::Sender::new(0),
             changing: tokio::sync::Mutex::new(()),
             shutdown,
             ticker: OnceLock::new(),
@@ -267,6 +270,35 @@ impl Plugins {
     pub(crate) async fn stored(&self, id: &str) -> Result<Option<Stored>, RuntimeError> {
         let row = self.inner.services.db.fetch_optional("SELECT * FROM plugins WHERE id = ?", params![id]).await?;
         Ok(row.as_ref().map(read).transpose()?)
+    }
+
+    /// Notes why an enabled plugin is not loaded, or that this is over.
+    pub(crate) fn set_pending(&self, id: &str, why: Option<(Status, Option<String>)>) {
+        let mut pending = self.inner.pending.write().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(why) => pending.insert(id.to_owned(), why),
+            None => pending.remove(id),
+        };
+        drop(pending);
+        self.inner.pending_changed.send_modify(|n| *n += 1);
+    }
+
+    /// A loaded plugin; one that is being compiled is waited for, which the compiler's limits bound. For runs: they are taken up when the host
+    /// starts, and must not fail because their plugin takes longer to load than the host to be ready.
+    pub(crate) async fn settled(&self, id: &str) -> Option<Arc<Loaded>> {
+        let mut changed = self.inner.pending_changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            let compiling =
+                matches!(self.inner.pending.read().unwrap_or_else(PoisonError::into_inner).get(id), Some((Status::Compiling, _)));
+            // After the look at what is pending: it is loaded before it is no longer pending.
+            if let Some(p) = self.loaded(id) {
+                return Some(p);
+            }
+            if !compiling || changed.changed().await.is_err() {
+                return None;
+            }
+        }
     }
 
     /// A loaded plugin, or why it cannot be called.

@@ -424,10 +424,13 @@ impl SettingSpec {
             SettingKind::Number => (value.is_number(), "a number"),
             SettingKind::Boolean => (value.is_boolean(), "true or false"),
         };
-        if !fits {
-            return Err(format!("has to be {kind}, not {value}"));
-        }
         match value.as_str() {
+            // An answer may be shown and kept; a secret in the wrong field is a secret still.
+            _ if !fits && self.secret => Err(format!("has to be {kind}")),
+            _ if !fits => Err(format!("has to be {kind}, not {value}")),
+            Some(v) if self.secret && !self.options.is_empty() && !self.options.iter().any(|o| o == v) => {
+                Err(format!("is none of {}", self.options.join(", ")))
+            }
             Some(v) if !self.options.is_empty() && !self.options.iter().any(|o| o == v) => {
                 Err(format!("{v:?} is none of {}", self.options.join(", ")))
             }
