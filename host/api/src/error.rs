@@ -132,6 +132,7 @@ impl From<StoreError> for ApiError {
     fn from(e: StoreError) -> Self {
         match &e {
             StoreError::Conflict { .. } => ApiError::new(StatusCode::CONFLICT, "store.conflict", "Changed by somebody else", e.to_string()),
+            StoreError::Full => ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "store.full", "The disk is full", e.to_string()),
             StoreError::Unique(m) => ApiError::new(StatusCode::CONFLICT, "store.unique", "Already there", m.clone()),
             _ => ApiError::internal(e),
         }

@@ -50,6 +50,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let started = Instant::now();
     logging();
     let config = config::load(flags)?;
+    let _alone = lock(&config.data)?;
     let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
     let Store { db, access } = open_store(&config).await?;
@@ -166,6 +167,20 @@ fn logging() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
+/// One host for one data folder: two would each send the other's jobs. The lock goes with the process, however it ends.
+fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
+    let path = data.join("host.lock");
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("{} cannot be written; is the disk full, or the folder another user's?", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            anyhow::bail!("another host runs on the data folder {}; stop it first, or name another folder with --data", data.display())
+        }
+        Err(std::fs::TryLockError::Error(e)) => Err(e).with_context(|| format!("{} cannot be locked", path.display())),
+    }
+}
+
 async fn bind(address: SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
@@ -176,9 +191,8 @@ async fn bind(address: SocketAddr, what: &str, flag: &str) -> anyhow::Result<Tcp
 fn announce(data: &Path, listen: SocketAddr, agent_listen: SocketAddr) -> anyhow::Result<()> {
     let text = serde_json::json!({"listen": listen, "agent_listen": agent_listen, "pid": std::process::id()}).to_string();
     let temporary = data.join("host.json.new");
-    std::fs::write(&temporary, text)?;
-    std::fs::rename(temporary, data.join("host.json"))?;
-    Ok(())
+    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, data.join("host.json")));
+    written.with_context(|| format!("{} cannot be written; is the disk full?", temporary.display()))
 }
 
 async fn stop_signal(shutdown: &CancellationToken) {

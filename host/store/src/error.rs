@@ -40,6 +40,21 @@ pub enum StoreError {
         #[source]
         source: Box<StoreError>,
     },
+    /// A newer version of this program has made or changed the schema.
+    #[error(
+        "the database was used by a newer version (its schema has {name}/{found}, this version knows {name}/{known}); nothing was changed: start that version again, or restore the backup made before the upgrade"
+    )]
+    Newer {
+        /// The crate whose schema it is.
+        name: String,
+        /// What is there.
+        found: i64,
+        /// What is known.
+        known: i64,
+    },
+    /// There is no room for what was to be written.
+    #[error("the disk of the database is full, so nothing of this was stored; free space there, then do it again")]
+    Full,
     /// The database refused a statement.
     #[error("database: {0}")]
     Database(sqlx::Error),
@@ -47,10 +62,14 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(e: sqlx::Error) -> Self {
-        if let sqlx::Error::Database(d) = &e
-            && d.is_unique_violation()
-        {
-            return StoreError::Unique(d.message().to_owned());
+        if let sqlx::Error::Database(d) = &e {
+            if d.is_unique_violation() {
+                return StoreError::Unique(d.message().to_owned());
+            }
+            // SQLITE_FULL, SQLITE_IOERR_SHMSIZE (no room for the file beside the log); PostgreSQL's disk_full.
+            if matches!(d.code().as_deref(), Some("13" | "4874" | "53100")) {
+                return StoreError::Full;
+            }
         }
         StoreError::Database(e)
     }

@@ -34,6 +34,14 @@ impl Db {
             "CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT NOT NULL, version BIGINT NOT NULL, applied_at BIGINT NOT NULL, PRIMARY KEY (name, version))",
         )
         .await?;
+        // A newer version may have changed what this one would read and write: better not to start than to damage it.
+        for row in tx.fetch_all("SELECT name, MAX(version) AS version FROM schema_migrations GROUP BY name ORDER BY name", &[]).await? {
+            let (name, found) = (row.text("name")?, row.int("version")?);
+            let known = sets.iter().copied().flatten().filter(|m| m.set == name).map(|m| m.version).max();
+            if known.is_some_and(|known| found > known) {
+                return Err(StoreError::Newer { name, found, known: known.unwrap_or(0) });
+            }
+        }
         for m in sets.iter().copied().flatten() {
             let done = tx
                 .fetch_optional("SELECT 1 AS one FROM schema_migrations WHERE name = ? AND version = ?", params![m.set, m.version])

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Column, Postgres, Row as _, Sqlite, Transaction, TypeInfo};
+use sqlx::{AssertSqlSafe, Column, Connection as _, Postgres, Row as _, Sqlite, Transaction, TypeInfo};
 
 use crate::error::StoreError;
 
@@ -331,9 +331,14 @@ impl Db {
                 .busy_timeout(Duration::from_secs(10))
                 .statement_cache_capacity(256)
                 .pragma("cache_size", "-8192")
-                .pragma("temp_store", "memory");
+                .pragma("temp_store", "memory")
+                // What is blanked or deleted (a job's secret environment) leaves the page that it stood on, at no more writes.
+                .pragma("secure_delete", "fast");
             let write = SqlitePoolOptions::new()
                 .max_connections(1)
+                // SQLite itself rolls back when the disk is full, and the driver, whose own ROLLBACK then fails, believes the transaction open for
+                // ever: such a connection would refuse every write until the host is restarted.
+                .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
                 .acquire_timeout(Duration::from_secs(30))
                 .connect_with(options.clone())
                 .await
