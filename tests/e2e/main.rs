@@ -1,6 +1,7 @@
 //! End to end: the real binaries, on SQLite and on PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bad_days;
 mod browser;
 mod doors;
 mod every_door;
@@ -11,5 +12,6 @@ mod inspection;
 mod kills;
 mod packages;
 mod scripts;
+mod secrets;
 mod tables;
 mod wrong_words;

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 /// Runs `plenum plugin ARGS`, which must succeed.
-fn plenum(args: &[&str], dir: &Path) {
+pub fn plenum(args: &[&str], dir: &Path) {
     let out = Command::new(bin_dir().join("plenum")).arg("plugin").args(args).current_dir(dir).output().expect("plenum runs");
     assert!(out.status.success(), "plenum plugin {args:?}: {}", String::from_utf8_lossy(&out.stderr));
 }

@@ -12,22 +12,29 @@ pub struct Agent {
     pub state: TempDir,
     host_address: String,
     args: Vec<String>,
+    log: &'static str,
     child: Option<Child>,
 }
 
 impl Agent {
     /// Enrols with a fresh token and runs.
     pub async fn start(host: &Host) -> Agent {
+        Agent::with_token(host, &host.admin_command(&["enrolment-token"]), "info")
+    }
+
+    /// Enrols with this token and runs, logging so much.
+    pub fn with_token(host: &Host, token: &str, log: &'static str) -> Agent {
         let state = tempfile::Builder::new().prefix("plenum-agent-").tempdir().expect("a temporary folder");
-        let token = host.admin_command(&["enrolment-token"]);
         let out = Command::new(bin_dir().join("plenum-agent"))
-            .args(["enrol", "--host", &host.agent_address, "--token", &token, "--state"])
+            .args(["--log", log, "enrol", "--host", &host.agent_address, "--state"])
             .arg(state.path())
+            .env("PLENUM_AGENT_TOKEN", token)
             .output()
             .expect("the plenum-agent binary is built");
+        std::fs::write(state.path().join("enrol.log"), [out.stdout.as_slice(), out.stderr.as_slice()].concat()).expect("log file");
         assert!(out.status.success(), "enrol: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         let args = vec!["run".into(), "--state".into(), state.path().display().to_string()];
-        let mut agent = Agent { state, host_address: host.agent_address.clone(), args, child: None };
+        let mut agent = Agent { state, host_address: host.agent_address.clone(), args, log, child: None };
         agent.run();
         agent
     }
@@ -40,7 +47,7 @@ impl Agent {
         let (tokens, at) = (tokens.display().to_string(), state.path().join("agents").display().to_string());
         let args = ["fleet", "--host", &host.agent_address, "--tokens-file", &tokens, "--count", "1", "--prefix", name, "--state", &at];
         let args = args.iter().map(|a| (*a).to_owned()).collect();
-        let mut agent = Agent { state, host_address: host.agent_address.clone(), args, child: None };
+        let mut agent = Agent { state, host_address: host.agent_address.clone(), args, log: "info", child: None };
         agent.run();
         agent
     }
@@ -49,6 +56,7 @@ impl Agent {
     pub fn run(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.state.path().join("agent.log")).expect("log file");
         let child = Command::new(bin_dir().join("plenum-agent"))
+            .args(["--log", self.log])
             .args(&self.args)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("log file"))

@@ -31,6 +31,10 @@ pub struct HostOptions {
     pub trusted_keys: Vec<String>,
     /// Whether strangers' packages install.
     pub developer_mode: bool,
+    /// How much it logs, where that is not the usual: `debug`.
+    pub log: Option<String>,
+    /// Its data folder, where that is not to be one of the usual temporary ones: on a small disk, say.
+    pub data_in: Option<PathBuf>,
 }
 
 impl Default for HostOptions {
@@ -40,6 +44,8 @@ impl Default for HostOptions {
             catalogs: vec![catalog_dir()],
             trusted_keys: vec![format!("build={}", build_key().display())],
             developer_mode: false,
+            log: None,
+            data_in: None,
         }
     }
 }
@@ -63,7 +69,8 @@ impl Host {
     pub async fn start(options: HostOptions) -> Host {
         // reqwest brings no cryptography of its own here.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let data = tempfile::Builder::new().prefix("plenum-e2e-").tempdir().expect("a temporary folder");
+        let within = options.data_in.clone().unwrap_or_else(std::env::temp_dir);
+        let data = tempfile::Builder::new().prefix("plenum-e2e-").tempdir_in(within).expect("a temporary folder");
         let mut init = Command::new(bin_dir().join("plenum"));
         init.args(["admin", "init", "--data"]).arg(data.path());
         database(&mut init, &options);
@@ -73,7 +80,9 @@ impl Host {
         let password = text.lines().find_map(|l| l.strip_prefix("Password")).expect("init prints the password").trim().to_owned();
         let mut host = Host { data, url: String::new(), agent_address: String::new(), password, options, child: None };
         // Compiling a plugin takes seconds and is the same for all hosts of a build.
-        copy_all(&compiled(), &host.data.path().join("compiled"));
+        if host.options.data_in.is_none() {
+            copy_all(&compiled(), &host.data.path().join("compiled"));
+        }
         host.spawn("127.0.0.1:0".into(), "127.0.0.1:0".into()).await;
         host
     }
@@ -93,7 +102,10 @@ impl Host {
             command.arg("--developer-mode");
         }
         database(&mut command, &self.options);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        if let Some(level) = &self.options.log {
+            command.env("PLENUM_LOG", level);
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("log file")).stderr(log);
         self.child = Some(command.spawn().expect("the host starts"));
         let end = Instant::now() + PATIENCE;
         loop {
@@ -164,6 +176,23 @@ impl Host {
         String::from_utf8_lossy(&out.stdout).trim().to_owned()
     }
 
+    /// `plenum serve` that is expected to end by itself, with an error: what it printed. `more` may replace options that are given here.
+    pub fn serve_refused(data: &Path, more: &[&str], env: &[(&str, &str)]) -> String {
+        let mut command = Command::new("timeout");
+        command.args(["-k", "5", "60"]).arg(bin_dir().join("plenum")).arg("serve").arg("--data").arg(data);
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--agent-listen", "127.0.0.1:0")] {
+            if !more.contains(&flag) {
+                command.args([flag, value]);
+            }
+        }
+        command.args(more).env_remove("PLENUM_CONFIG").env_remove("PLENUM_DATABASE_URL").envs(env.iter().copied());
+        let out = command.stdin(Stdio::null()).output().expect("the plenum binary is built");
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert_eq!(out.status.code(), Some(1), "plenum serve {more:?}: {:?}: {said}", out.status);
+        assert!(said.contains("error: ") && !said.contains("panicked"), "plenum serve {more:?}: {said}");
+        said
+    }
+
     /// The host's data folder.
     pub fn data(&self) -> &Path {
         self.data.path()
@@ -173,7 +202,9 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.kill9();
-        copy_all(&self.data.path().join("compiled"), &compiled());
+        if self.options.data_in.is_none() {
+            copy_all(&self.data.path().join("compiled"), &compiled());
+        }
         if std::thread::panicking() {
             eprintln!("---- host log ----\n{}", self.log());
         }
