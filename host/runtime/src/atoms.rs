@@ -171,6 +171,7 @@ impl Plugins {
                     cursor: input.get("cursor").and_then(Json::as_str).map(str::to_owned),
                     limit: input.get("limit").and_then(Json::as_u64).and_then(|l| u32::try_from(l).ok()).unwrap_or(100),
                     with_total: true,
+                    ..plenum_cmdb::Query::default()
                 };
                 let page = s.cmdb.list(&ctx.who, &text("model"), &query).await.map_err(cmdb)?;
                 Ok(json!({"items": page.items, "next_cursor": page.next_cursor, "total": page.total}))

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{Stream, TryStreamExt};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Column, Connection as _, Postgres, Row as _, Sqlite, Transaction, TypeInfo};
@@ -411,6 +412,22 @@ impl Db {
         })
     }
 
+    /// The same, row by row until their column `bytes` comes to more than `most`: what is large is never all in memory. At least one row, if
+    /// there is one. Answers too whether rows were left.
+    pub async fn fetch_within(&self, sql: &str, params: &[Value], most: i64) -> Result<(Vec<Row>, bool), StoreError> {
+        let text = AssertSqlSafe(placeholders(self.dialect(), sql));
+        match &*self.inner {
+            Inner::Sqlite { read, .. } => {
+                let rows = bind_all!(sqlx::query::<Sqlite>(text), params, sqlite).fetch(read);
+                within(rows.map_ok(Row::Sqlite), most).await
+            }
+            Inner::Postgres { pool } => {
+                let rows = bind_all!(sqlx::query::<Postgres>(text), params, postgres).fetch(pool);
+                within(rows.map_ok(Row::Postgres), most).await
+            }
+        }
+    }
+
     /// The first row of a read-only statement, if any.
     pub async fn fetch_optional(&self, sql: &str, params: &[Value]) -> Result<Option<Row>, StoreError> {
         Ok(self.fetch_all(sql, params).await?.into_iter().next())
@@ -434,6 +451,18 @@ impl Db {
             Inner::Postgres { pool } => pool.close().await,
         }
     }
+}
+
+async fn within(mut rows: impl Stream<Item = Result<Row, sqlx::Error>> + Unpin, most: i64) -> Result<(Vec<Row>, bool), StoreError> {
+    let (mut kept, mut size) = (Vec::new(), 0_i64);
+    while let Some(row) = rows.try_next().await? {
+        size = size.saturating_add(row.int("bytes")?);
+        if size > most && !kept.is_empty() {
+            return Ok((kept, true));
+        }
+        kept.push(row);
+    }
+    Ok((kept, false))
 }
 
 type AfterCommit = Box<dyn FnOnce() + Send>;

@@ -332,6 +332,7 @@ pub(super) fn query(q: &ListQuery) -> plenum_cmdb::Query {
         cursor: ListQuery::non_empty(&q.cursor),
         limit: q.limit(),
         with_total: true,
+        ..plenum_cmdb::Query::default()
     }
 }
 

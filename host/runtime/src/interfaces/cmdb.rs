@@ -62,6 +62,7 @@ impl Host for CallState {
             cursor: q.cursor,
             limit: q.limit.clamp(1, 1000),
             with_total: true,
+            most_bytes: Some(super::MAX_PAGE_BYTES),
         };
         let page = self.services.cmdb.list(&self.info.who, &q.model, &query).await.map_err(failed)?;
         Ok(Page {

@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use plenum_store::{By, CollectionSpec, DocumentError, Query, Schema, Tx};
+use plenum_store::{By, CollectionSpec, DocumentError, Schema, Tx};
 use serde_json::json;
 use wasmtime::component::Resource;
 
@@ -17,6 +17,8 @@ use store::{Error, KeyResponse};
 const PAGE: u32 = 1_000;
 /// Keys of one call.
 const MANY: usize = 500;
+/// Bytes of values read at once: they are in the host's memory before they are in the plugin's.
+const MAX_READ: usize = 16 << 20;
 /// As base64 text it stays below the largest document.
 const MAX_VALUE: usize = 700 << 10;
 /// With the bucket's name it stays below the longest id.
@@ -171,29 +173,14 @@ impl store::HostBucket for CallState {
         let prefix = format!("{}/", self.table.get(&bucket).map_err(other)?.name);
         // The cursor is how many keys were told; a key that went meanwhile can hide another, as the interface allows.
         let skip = cursor.unwrap_or(0);
-        let mut keys = Vec::new();
-        let mut seen = 0;
-        let mut query = Query { filter: Some(format!("id.startsWith(\"{prefix}\")")), limit: PAGE, ..Query::default() };
-        loop {
-            let page = match self.services.docs.query(&self.kv(), &query).await {
-                Ok(p) => p,
-                Err(DocumentError::NoCollection(_)) => return Ok(KeyResponse { keys, cursor: None }),
-                Err(e) => return Err(other(e)),
-            };
-            for d in page.items {
-                seen += 1;
-                if seen > skip {
-                    keys.push(d.id.strip_prefix(&prefix).unwrap_or(&d.id).to_owned());
-                }
-                if keys.len() >= PAGE as usize {
-                    return Ok(KeyResponse { keys, cursor: Some(seen) });
-                }
-            }
-            query.cursor = page.next_cursor;
-            if query.cursor.is_none() {
-                return Ok(KeyResponse { keys, cursor: None });
-            }
-        }
+        let ids = match self.services.docs.ids(&self.kv(), &format!("id.startsWith(\"{prefix}\")"), skip, PAGE).await {
+            Ok(ids) => ids,
+            Err(DocumentError::NoCollection(_)) => Vec::new(),
+            Err(e) => return Err(other(e)),
+        };
+        let next = (ids.len() >= PAGE as usize).then(|| skip.saturating_add(u64::from(PAGE)));
+        let keys = ids.iter().map(|id| id.strip_prefix(&prefix).unwrap_or(id).to_owned()).collect();
+        Ok(KeyResponse { keys, cursor: next })
     }
 
     async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
@@ -231,16 +218,23 @@ impl batch::Host for CallState {
             return Err(Error::Other(format!("at most {MANY} keys at once")));
         }
         let ids = keys.iter().map(|k| self.kv_id(&bucket, k)).collect::<Result<Vec<_>, _>>()?;
-        let found = match self.services.docs.get_many(&self.kv(), &ids).await {
-            Ok(found) => found,
+        let too_much = || Error::Other(format!("these values come to more than {} MiB; ask for fewer keys at once", MAX_READ >> 20));
+        let found = match self.services.docs.get_many_within(&self.kv(), &ids, MAX_READ as i64).await {
+            Ok(found) => found.ok_or_else(too_much)?,
             Err(DocumentError::NoCollection(_)) => Vec::new(),
             Err(e) => return Err(other(e)),
         };
-        let one = |(key, id): (String, String)| match found.iter().find(|d| d.id == id) {
-            Some(d) => Ok(Some((key, bytes(&d.data)?))),
+        // The same key may stand there many times, and each has its value.
+        let mut room = MAX_READ;
+        let mut one = |(key, id): (String, String)| match found.iter().find(|d| d.id == id) {
+            Some(d) => {
+                let value = bytes(&d.data)?;
+                room = room.checked_sub(value.len()).ok_or_else(too_much)?;
+                Ok(Some((key, value)))
+            }
             None => Ok(None),
         };
-        keys.into_iter().zip(ids).map(one).collect()
+        keys.into_iter().zip(ids).map(&mut one).collect()
     }
 
     async fn set_many(&mut self, bucket: Resource<Bucket>, key_values: Vec<(String, Vec<u8>)>) -> Result<(), Error> {

@@ -24,6 +24,9 @@ use crate::bindings::plenum as b;
 use crate::bindings::wasi as w;
 use crate::call::CallState;
 
+/// Bytes of a page of records: they are in the host's memory before they are in the plugin's, and a thousand large ones would fill it.
+const MAX_PAGE_BYTES: i64 = 8 << 20;
+
 /// A host interface.
 pub struct Interface {
     /// Start of its name among a component's imports.

@@ -4,7 +4,7 @@ use plenum_access::{AccessError, Permission};
 use plenum_store::{Aggregate, Bucket, By, Document as StoredDocument, DocumentError, Measure, Query, StoreError};
 
 use super::cmdb::{document_status, sort};
-use super::{bad_json, error, ms};
+use super::{MAX_PAGE_BYTES, bad_json, error, ms};
 use crate::bindings::plenum::store::documents::{
     Aggregation, Bucket as WitBucket, Document, Expectation, Group, Host, MeasureKind, Page, Query as WitQuery, Write,
 };
@@ -131,6 +131,7 @@ impl Host for CallState {
             cursor: q.cursor,
             limit: q.limit.clamp(1, 1000),
             with_total: true,
+            most_bytes: Some(MAX_PAGE_BYTES),
         };
         let page = self.services.docs.query(&collection(&self.plugin.id, &q.collection), &query).await.map_err(failed)?;
         Ok(Page {

@@ -76,6 +76,64 @@ plenum_store::both_databases! {
         w.end().await;
     }
 
+    async fn no_count_is_lost_and_buckets_do_not_mix(db: Db) {
+        let w = World::new(db).await;
+        pages_only(&w, "one", STORE, &["store"]).await;
+        let mut calls: Vec<_> = (0..8).map(|_| call(&w, "one", None)).collect();
+        let add = async |c: &mut wasmtime::Store<CallState>| {
+            let b = kv::Host::open(c.data_mut(), "a_b".into()).await.unwrap().rep();
+            for _ in 0..5 {
+                atomics::Host::increment(c.data_mut(), Resource::new_borrow(b), "n".into(), 1).await.unwrap();
+            }
+        };
+        futures::future::join_all(calls.iter_mut().map(add)).await;
+        let c = calls[0].data_mut();
+        // An underscore stands for itself, not for any letter.
+        for name in ["a_b", "axb"] {
+            let b = kv::Host::open(c, name.into()).await.unwrap().rep();
+            assert_eq!(atomics::Host::increment(c, Resource::new_borrow(b), "n".into(), 2).await.unwrap(), if name == "a_b" { 42 } else { 2 });
+            assert_eq!(kv::HostBucket::list_keys(c, Resource::new_borrow(b), None).await.unwrap().keys, ["n"]);
+        }
+        w.end().await;
+    }
+
+    async fn what_is_read_at_once_is_bounded(db: Db) {
+        let w = World::new(db).await;
+        let things = "[[collections]]\nname = \"things\"\nfields = { n = \"int\" }\n";
+        pages_only(&w, "one", &format!("{STORE}{things}"), &["store"]).await;
+        let mut c = call(&w, "one", None);
+        let c = c.data_mut();
+        let b = kv::Host::open(c, String::new()).await.unwrap().rep();
+        let b = || Resource::<Bucket>::new_borrow(b);
+        kv::HostBucket::set(c, b(), "large".into(), vec![7; 700 << 10]).await.unwrap();
+        // One key, five hundred times: each would be a copy.
+        let e = batch::Host::get_many(c, b(), vec!["large".into(); 500]).await.unwrap_err();
+        assert!(matches!(&e, kv::Error::Other(m) if m.contains("fewer keys")), "{e:?}");
+        assert_eq!(batch::Host::get_many(c, b(), vec!["large".into(); 2]).await.unwrap().len(), 2);
+        for i in 0..12 {
+            let data = json!({"n": i, "text": "x".repeat(900 << 10)}).to_string();
+            let write = documents::Write { collection: "things".into(), id: format!("t{i:02}"), data: Some(data), expected: documents::Expectation::Any };
+            documents::Host::apply(c, vec![write]).await.unwrap();
+        }
+        let mut seen = Vec::new();
+        let mut pages = 0;
+        let mut cursor = None;
+        loop {
+            let query = documents::Query { collection: "things".into(), filter: String::new(), sort: "-n".into(), cursor, limit: 1000 };
+            let page = documents::Host::query_documents(c, query).await.unwrap();
+            assert!(page.total == 12 && page.items.iter().map(|d| d.data.len()).sum::<usize>() <= 8 << 20);
+            seen.extend(page.items.into_iter().map(|d| d.id));
+            pages += 1;
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let all: Vec<_> = (0..12).rev().map(|i| format!("t{i:02}")).collect();
+        assert_eq!((pages, seen), (2, all));
+        w.end().await;
+    }
+
     async fn records_are_aggregated_by_the_plugin(db: Db) {
         let w = World::new(db).await;
         let things = "[[collections]]\nname = \"things\"\nfields = { kind = \"string\", n = \"int\", at = \"timestamp\" }\n";

@@ -82,6 +82,8 @@ pub struct Query {
     pub limit: u32,
     /// Whether to count all matches.
     pub with_total: bool,
+    /// Most bytes of a page, whatever its rows: it ends earlier then, after one record at least. Not for pages of the past.
+    pub most_bytes: Option<i64>,
 }
 
 /// A page of documents.
@@ -251,6 +253,19 @@ impl Documents {
             )
             .await?;
         Ok(rows.iter().map(document).collect::<Result<_, _>>()?)
+    }
+
+    /// The same, unless they come to more than `most` bytes: then nothing, and nothing of it was read.
+    pub async fn get_many_within(&self, collection: &str, ids: &[String], most: i64) -> Result<Option<Vec<Document>>, DocumentError> {
+        if ids.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let c = self.collection(collection).await?;
+        let ids: Vec<Value> = ids.iter().take(MAX_PAGE as usize).map(Value::from).collect();
+        let marks = vec!["?"; ids.len()].join(", ");
+        let sql = format!("SELECT id, version, created_at, updated_at, data, bytes FROM {} WHERE id IN ({marks})", c.table);
+        let (rows, more) = self.db.fetch_within(&sql, &ids, most).await?;
+        Ok(if more { None } else { Some(rows.iter().map(document).collect::<Result<_, _>>()?) })
     }
 
     /// Several documents by id, in no particular order; at most [`MAX_PAGE`].

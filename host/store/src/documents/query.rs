@@ -32,7 +32,8 @@ impl Documents {
             None => (None, false),
         };
         let mut sql = format!(
-            "SELECT id, version, created_at, updated_at, data{} FROM {source} WHERE {condition}",
+            "SELECT id, version, created_at, updated_at, data{}{} FROM {source} WHERE {condition}",
+            if query.most_bytes.is_some() { ", bytes" } else { "" },
             sort.as_ref().map(|s| format!(", {s} AS sort_key")).unwrap_or_default(),
         );
         if let Some(cursor) = &query.cursor {
@@ -47,8 +48,11 @@ impl Documents {
             None => sql.push_str(" ORDER BY id LIMIT ?"),
         }
         values.push(i64::from(limit + 1).into());
-        let rows = self.db.fetch_all(&sql, &values).await?;
-        let more = rows.len() > limit as usize;
+        let (rows, left) = match query.most_bytes {
+            Some(most) => self.db.fetch_within(&sql, &values, most).await?,
+            None => (self.db.fetch_all(&sql, &values).await?, false),
+        };
+        let more = left || rows.len() > limit as usize;
         let rows = rows.get(..rows.len().min(limit as usize)).unwrap_or_default();
         let items: Vec<Document> = rows.iter().map(document).collect::<Result<_, _>>()?;
         let next_cursor = match (more, rows.last(), items.last()) {
@@ -71,6 +75,17 @@ impl Documents {
         let (condition, mut values) = conditions(&c, tx.dialect(), &query)?;
         values.push(limit.clamp(1, MAX_PAGE).into());
         let rows = tx.fetch_all(&format!("SELECT id FROM {} WHERE {condition} ORDER BY id LIMIT ?", c.table), &values).await?;
+        Ok(rows.iter().map(|r| r.text("id")).collect::<Result<_, _>>()?)
+    }
+
+    /// A page of ids that match, in their order, after the first `skip`; at most [`MAX_PAGE`].
+    pub async fn ids(&self, collection: &str, filter: &str, skip: u64, limit: u32) -> Result<Vec<String>, DocumentError> {
+        let c = self.collection(collection).await?;
+        let query = Query { filter: Some(filter.to_owned()), ..Query::default() };
+        let (condition, mut values) = conditions(&c, self.db.dialect(), &query)?;
+        values.extend([limit.clamp(1, MAX_PAGE).into(), i64::try_from(skip).unwrap_or(i64::MAX).into()]);
+        let rows =
+            self.db.fetch_all(&format!("SELECT id FROM {} WHERE {condition} ORDER BY id LIMIT ? OFFSET ?", c.table), &values).await?;
         Ok(rows.iter().map(|r| r.text("id")).collect::<Result<_, _>>()?)
     }
 
