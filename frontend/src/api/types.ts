@@ -389,6 +389,8 @@ export interface Signature {
   state: 'trusted' | 'unknown_publisher' | 'unsigned' | 'modified';
   key_id: string | null;
   publisher: string | null;
+  /** Why it is not trusted. */
+  reason?: string | null;
 }
 
 export interface CatalogEntry {

@@ -24,6 +24,7 @@ export function Signature({ signature, long }: { signature: Sig; long?: boolean 
         <div className="dim" style={{ marginTop: 4 }}>
           {t(`signature.${signature.state}.text`, { publisher: signature.publisher ?? '' })}
           {signature.key_id && <span className="faint mono"> {signature.key_id}</span>}
+          {signature.reason && <div lang="en">{signature.reason}</div>}
         </div>
       )}
     </span>
