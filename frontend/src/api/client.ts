@@ -65,6 +65,8 @@ export async function toProblem(response: Response): Promise<Problem> {
 interface Options {
   query?: Record<string, QueryValue>;
   body?: unknown;
+  /** Sent as it is, as this type. */
+  raw?: { type: string; body: Blob };
   headers?: Record<string, string>;
   signal?: AbortSignal;
 }
@@ -74,8 +76,8 @@ async function send<R>(method: string, path: string, o: Options = {}): Promise<R
   try {
     response = await fetch(buildUrl(path, o.query), {
       method,
-      headers: { accept: 'application/json', ...(o.body === undefined ? {} : { 'content-type': 'application/json' }), ...o.headers },
-      body: o.body === undefined ? undefined : JSON.stringify(o.body),
+      headers: { accept: 'application/json', ...(o.raw ? { 'content-type': o.raw.type } : o.body === undefined ? {} : { 'content-type': 'application/json' }), ...o.headers },
+      body: o.raw?.body ?? (o.body === undefined ? undefined : JSON.stringify(o.body)),
       signal: o.signal,
       credentials: 'same-origin',
     });
@@ -96,6 +98,7 @@ async function send<R>(method: string, path: string, o: Options = {}): Promise<R
 export const http = {
   get: <R>(path: string, query?: Record<string, QueryValue>, signal?: AbortSignal) => send<R>('GET', path, { query, signal }),
   post: <R>(path: string, body?: unknown, query?: Record<string, QueryValue>) => send<R>('POST', path, { body: body ?? {}, query }),
+  upload: <R>(path: string, type: string, body: Blob, query?: Record<string, QueryValue>) => send<R>('POST', path, { raw: { type, body }, query }),
   put: <R>(path: string, body: unknown, headers?: Record<string, string>) => send<R>('PUT', path, { body, headers }),
   patch: <R>(path: string, body: unknown, headers?: Record<string, string>) => send<R>('PATCH', path, { body, headers }),
   delete: <R>(path: string, query?: Record<string, QueryValue>) => send<R>('DELETE', path, { query }),

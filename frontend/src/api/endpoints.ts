@@ -1,5 +1,5 @@
 /** Every call that the portal makes, by domain. Paths and shapes are named here and nowhere else. */
-import { http, Problem, segment } from './client';
+import { buildUrl, http, Problem, segment } from './client';
 import type * as A from './types';
 
 type L = A.ListParams & Record<string, string | number | boolean | undefined>;
@@ -45,6 +45,12 @@ export const api = {
     update: (model: string, id: string, version: number, attributes: Record<string, A.Json>, why?: string) =>
       http.patch<A.Instance>(segment`/cmdb/models/${model}/instances/${id}`, { version, attributes, ...(why ? { why } : {}) }),
     delete: (model: string, id: string) => http.delete<void>(segment`/cmdb/models/${model}/instances/${id}`),
+    restore: (model: string, id: string, version: number | undefined, why?: string) =>
+      http.post<A.Instance>(segment`/cmdb/models/${model}/instances/${id}/restore`, { ...(version === undefined ? {} : { version }), ...(why ? { why } : {}) }),
+    /** Where a browser fetches all that match as CSV. */
+    exportUrl: (model: string, q: { filter?: string; search?: string; sort?: string }) => buildUrl(segment`/cmdb/models/${model}/export`, q),
+    importFile: (model: string, file: Blob, q: { key?: string; all?: boolean; dry_run?: boolean; why?: string }) =>
+      http.upload<A.BulkAnswer>(segment`/cmdb/models/${model}/import`, 'text/csv', file, q),
     history: (model: string, id: string, q: L = {}) =>
       http.get<A.Page<A.Change>>(segment`/cmdb/models/${model}/instances/${id}/history`, q),
     related: (model: string, id: string) => http.get<A.Page<A.Related>>(segment`/cmdb/models/${model}/instances/${id}/related`),

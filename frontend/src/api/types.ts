@@ -84,7 +84,13 @@ export type AttributeKind =
   | 'enum'
   | 'list'
   | 'table'
-  | 'json';
+  | 'json'
+  | 'date'
+  | 'ip'
+  | 'cidr'
+  | 'mac'
+  | 'url'
+  | 'multi_enum';
 
 export interface Attribute {
   name: string;
@@ -97,6 +103,21 @@ export interface Attribute {
   columns?: Attribute[];
   section?: string;
   editable?: boolean;
+  pattern?: string;
+  min?: number;
+  max?: number;
+  default?: Json;
+}
+
+/** What became of many rows. */
+export interface BulkAnswer {
+  kept: boolean;
+  created: number;
+  updated: number;
+  unchanged: number;
+  deleted: number;
+  failed: number;
+  rows: { row: number; outcome: 'created' | 'updated' | 'unchanged' | 'deleted' | 'failed'; id?: string | null; label?: string | null; attribute?: string | null; code?: string | null; detail?: string | null }[];
 }
 
 export interface Model {

@@ -1,9 +1,11 @@
-import { Button } from 'antd';
+import { Button, Popconfirm } from 'antd';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { api } from '../../api/endpoints';
 import type { Change, Json, Model } from '../../api/types';
 import { Loading, Panel, ProblemNote, Time, Who } from '../../components/base';
+import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
+import { useCan } from '../../session';
 import { plain } from './values';
 
 /** Which attributes differ between two states. */
@@ -29,8 +31,8 @@ export function History({ model, id }: { model: Model; id: string }) {
       {history.isPending && <Loading />}
       {history.data && changes.length === 0 && <p className="dim">{t('cmdb.noHistory')}</p>}
       <ol className="timeline">
-        {changes.map((c) => (
-          <ChangeItem key={c.seq} change={c} model={model} />
+        {changes.map((c, i) => (
+          <ChangeItem key={c.seq} change={c} model={model} id={id} older={i > 0} />
         ))}
       </ol>
       {history.hasNextPage && (
@@ -42,8 +44,10 @@ export function History({ model, id }: { model: Model; id: string }) {
   );
 }
 
-function ChangeItem({ change: c, model }: { change: Change; model: Model }) {
+function ChangeItem({ change: c, model, id, older }: { change: Change; model: Model; id: string; older: boolean }) {
   const { t, tl } = useI18n();
+  const can = useCan();
+  const restore = useAct({ run: () => api.cmdb.restore(model.name, id, c.version), done: t('cmdb.restored'), stale: [['cmdb']] });
   const diff = differences(c.before, c.after);
   const created = !c.before;
   return (
@@ -55,6 +59,13 @@ function ChangeItem({ change: c, model }: { change: Change; model: Model }) {
         </span>
         <Time at={c.at} />
         {c.why && <span>“{c.why}”</span>}
+        {older && c.after && can('cmdb.write') && (
+          <Popconfirm title={t('cmdb.restoreTitle', { n: c.version })} description={<div style={{ maxWidth: 320 }}>{t('cmdb.restoreText')}</div>} okText={t('cmdb.restore')} cancelText={t('action.cancel')} onConfirm={() => restore.mutate()}>
+            <Button size="small" type="text" loading={restore.isPending}>
+              {t('cmdb.restore')}
+            </Button>
+          </Popconfirm>
+        )}
       </div>
       {created ? (
         <details>

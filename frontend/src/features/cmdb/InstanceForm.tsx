@@ -18,6 +18,7 @@ type Values = Record<string, unknown>;
 export function toInput(a: Attribute, v: Json | undefined): unknown {
   if (isMissing(v)) return undefined;
   if (a.kind === 'json' || a.kind === 'table') return JSON.stringify(v, null, 2);
+  if (a.kind === 'date') return dayjs(String(v));
   if (a.kind === 'timestamp') return dayjs(typeof v === 'number' ? v : String(v));
   return v;
 }
@@ -26,6 +27,7 @@ export function toInput(a: Attribute, v: Json | undefined): unknown {
 export function fromInput(a: Attribute, v: unknown): Json {
   if (v === undefined || v === null || v === '') return null;
   if (a.kind === 'json' || a.kind === 'table') return JSON.parse(String(v)) as Json;
+  if (a.kind === 'date') return (v as dayjs.Dayjs).format('YYYY-MM-DD');
   if (a.kind === 'timestamp') return (v as dayjs.Dayjs).toISOString();
   return v as Json;
 }
@@ -155,6 +157,18 @@ function AttributeInput({ attribute: a, ...rest }: { attribute: Attribute; value
       return <DatePicker showTime style={{ width: '100%' }} {...props} />;
     case 'enum':
       return <Select allowClear={!a.required} showSearch optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o, label: o }))} {...props} />;
+    case 'multi_enum':
+      return <Select mode="multiple" optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o, label: o }))} {...props} />;
+    case 'ip':
+      return <Input placeholder="10.0.0.1" {...props} />;
+    case 'cidr':
+      return <Input placeholder="10.1.0.0/16" {...props} />;
+    case 'mac':
+      return <Input placeholder="52:54:00:12:34:56" {...props} />;
+    case 'url':
+      return <Input placeholder="https://" {...props} />;
+    case 'date':
+      return <DatePicker style={{ width: '100%' }} {...props} />;
     case 'list':
       return <Select mode="tags" tokenSeparators={[',']} open={false} suffixIcon={null} {...props} />;
     case 'json':

@@ -1,7 +1,7 @@
 import { Button, Drawer } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { Play, Plus, Settings2 } from 'lucide-react';
+import { Download, Play, Plus, Settings2, Upload } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { Instance, Model } from '../../api/types';
@@ -10,6 +10,7 @@ import { ResourceList, type ListColumn } from '../../components/ResourceList';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { Import } from './Import';
 import { InstanceForm } from './InstanceForm';
 import { ModelIcon } from './ModelIcon';
 import { AttributeValue, plain } from './values';
@@ -37,6 +38,7 @@ export default function Instances() {
   const navigate = useNavigate();
   const [url] = useUrl();
   const [creating, setCreating] = useState(false);
+  const [importing, setImporting] = useState(false);
   if (model.error) return <ProblemNote error={model.error} retry={() => void model.refetch()} />;
   if (!model.data) return <Loading />;
   const m = model.data;
@@ -61,7 +63,7 @@ export default function Instances() {
         title: tl(a.title),
         extra: !usual.has(a.name),
         num: a.kind === 'integer' || a.kind === 'decimal',
-        sort: a.kind === 'list' || a.kind === 'table' || a.kind === 'json' ? undefined : a.name,
+        sort: a.kind === 'list' || a.kind === 'multi_enum' || a.kind === 'table' || a.kind === 'json' ? undefined : a.name,
         text: (r) => plain(r.attributes[a.name]),
         render: (r) => AttributeCell({ attribute: a, row: r }),
       })),
@@ -78,6 +80,14 @@ export default function Instances() {
             {can('jobs.run') && onHosts && (
               <Button icon={<Icon of={Play} />} onClick={() => void navigate({ to: '/jobs/run', search: { model: m.name, cel: url.filter || 'true' } as never })}>
                 {t('jobs.runHere')}
+              </Button>
+            )}
+            <Button icon={<Icon of={Download} />} href={api.cmdb.exportUrl(m.name, { filter: url.filter, search: url.q, sort: url.sort })} download={`${m.name}.csv`}>
+              {t('import.export')}
+            </Button>
+            {can('cmdb.write') && (
+              <Button icon={<Icon of={Upload} />} onClick={() => setImporting(true)}>
+                {t('import.import')}
               </Button>
             )}
             {can('cmdb.model') && (
@@ -104,7 +114,6 @@ export default function Instances() {
         rowTo={(r) => `/cmdb/${m.name}/${r.id}`}
         searchable
         filter={{ model: m.name, attributes: m.attributes }}
-        exportName={m.name}
         empty={
           <Empty title={t('cmdb.empty', { model: tl(m.title) })} text={m.name === 'host' || onHosts ? t('cmdb.emptyFound') : t('cmdb.emptyText')}>
             {onHosts && can('nodes.manage') && <Link to="/nodes" search={{ enrol: '1' } as never}>{t('nodes.enrol')}</Link>}
@@ -112,6 +121,7 @@ export default function Instances() {
           </Empty>
         }
       />
+      <Import model={m} open={importing} onClose={() => setImporting(false)} />
       <Drawer
         open={creating}
         onClose={() => setCreating(false)}

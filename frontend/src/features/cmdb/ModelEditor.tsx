@@ -1,4 +1,4 @@
-import { App, Button, Checkbox, Form, Input, Modal, Select, Space } from 'antd';
+import { App, Button, Checkbox, Form, Input, InputNumber, Modal, Select, Space } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { ArrowDown, ArrowUp, Pencil, Plus, Trash2 } from 'lucide-react';
@@ -10,7 +10,7 @@ import { useAct } from '../../components/useAct';
 import { useI18n, type Text } from '../../i18n';
 import { modelIconNames } from './ModelIcon';
 
-const KINDS: AttributeKind[] = ['text', 'long_text', 'integer', 'decimal', 'boolean', 'timestamp', 'enum', 'list', 'table', 'json'];
+const KINDS: AttributeKind[] = ['text', 'long_text', 'integer', 'decimal', 'boolean', 'timestamp', 'enum', 'multi_enum', 'date', 'ip', 'cidr', 'mac', 'url', 'list', 'table', 'json'];
 const GROUPS = ['resources', 'services', 'cloud', 'business', 'organisation', 'other'];
 
 interface Draft {
@@ -253,6 +253,9 @@ interface AttributeDraft {
   section?: string;
   options?: string[];
   columns?: string[];
+  pattern?: string;
+  min?: number | null;
+  max?: number | null;
   required: boolean;
   indexed: boolean;
   unique: boolean;
@@ -263,7 +266,7 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
   const [form] = Form.useForm<AttributeDraft>();
   const kind = Form.useWatch('kind', form) ?? attribute?.kind ?? 'text';
   const title = pair(attribute?.title);
-  const indexable = !['long_text', 'list', 'table', 'json'].includes(kind);
+  const indexable = !['long_text', 'list', 'multi_enum', 'table', 'json'].includes(kind);
   return (
     <Modal open onCancel={onClose} onOk={() => form.submit()} title={attribute ? t('cmdb.editAttribute', { name: attribute.name }) : t('cmdb.addAttribute')} okText={t('action.ok')}>
       <Form<AttributeDraft>
@@ -277,6 +280,9 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
           unit: attribute?.unit ?? undefined,
           section: attribute?.section ?? 'identity',
           options: attribute?.options,
+          pattern: attribute?.pattern,
+          min: attribute?.min,
+          max: attribute?.max,
           columns: attribute?.columns?.map((c) => c.name),
           required: attribute?.required ?? false,
           indexed: attribute?.indexed ?? false,
@@ -290,7 +296,12 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
               kind: d.kind,
               ...(d.unit ? { unit: d.unit } : {}),
               ...(d.section ? { section: d.section } : {}),
-              ...(d.kind === 'enum' ? { options: d.options ?? [] } : {}),
+              ...(d.kind === 'enum' || d.kind === 'multi_enum' ? { options: d.options ?? [] } : {}),
+              ...(d.pattern ? { pattern: d.pattern } : {}),
+              ...(typeof d.min === 'number' ? { min: d.min } : {}),
+              ...(typeof d.max === 'number' ? { max: d.max } : {}),
+              // Set by the API; kept when the rest is changed here.
+              ...(attribute?.default === undefined ? {} : { default: attribute.default }),
               ...(d.kind === 'table'
                 ? { columns: (d.columns ?? []).map((n) => attribute?.columns?.find((c) => c.name === n) ?? { name: n, title: { en: n }, kind: 'text' as const }) }
                 : {}),
@@ -331,7 +342,22 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
               <Input placeholder="bytes, ms, %" />
             </Form.Item>
           )}
-          {kind === 'enum' && (
+          {(kind === 'text' || kind === 'long_text') && (
+            <Form.Item name="pattern" label={t('cmdb.pattern')} extra={t('cmdb.patternHint')}>
+              <Input className="mono-input" placeholder="^R[0-9]+$" />
+            </Form.Item>
+          )}
+          {['text', 'long_text', 'integer', 'decimal'].includes(kind) && (
+            <>
+              <Form.Item name="min" label={t(kind === 'integer' || kind === 'decimal' ? 'cmdb.min' : 'cmdb.shortest')}>
+                <InputNumber style={{ width: '100%' }} />
+              </Form.Item>
+              <Form.Item name="max" label={t(kind === 'integer' || kind === 'decimal' ? 'cmdb.max' : 'cmdb.longest')}>
+                <InputNumber style={{ width: '100%' }} />
+              </Form.Item>
+            </>
+          )}
+          {(kind === 'enum' || kind === 'multi_enum') && (
             <Form.Item name="options" label={t('cmdb.options')} className="wide" rules={[{ required: true, message: t('form.required') }]}>
               <Select mode="tags" open={false} tokenSeparators={[',']} suffixIcon={null} />
             </Form.Item>
