@@ -6,10 +6,11 @@ import type { BulkAnswer, Model } from '../../api/types';
 import { Clip, Icon, Note, ProblemNote } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
+import { AGENTS_OWN } from './InstanceForm';
 
-/** The attributes by which rows are recognised, unless somebody says otherwise. */
+/** The attributes by which rows are recognised, unless somebody says otherwise: none that only an agent can know. */
 export function usualKey(model: Model): string[] {
-  return model.unique?.[0] ?? [model.display];
+  return model.unique?.find((key) => !key.some((name) => AGENTS_OWN.has(name))) ?? [model.display];
 }
 
 interface Asked {
@@ -109,7 +110,9 @@ export function Import({ model, open, onClose }: { model: Model; open: boolean; 
         <table className="diff" style={{ marginTop: 16 }}>
           <thead>
             <tr>
-              <th scope="col">{t('import.row')}</th>
+              <th scope="col" style={{ width: 60 }}>
+                {t('import.row')}
+              </th>
               <th scope="col">{t('cmdb.attribute')}</th>
               <th scope="col">{t('import.wrong')}</th>
             </tr>

@@ -33,7 +33,7 @@ export function fromInput(a: Attribute, v: unknown): Json {
 }
 
 // What only an agent can know or point to.
-const AGENTS_OWN = new Set(['status', 'node_id', 'host_id', 'agent_version', 'identity']);
+export const AGENTS_OWN = new Set(['status', 'node_id', 'host_id', 'agent_version', 'identity']);
 
 /**
  * Whether a person may write it. Discovered attributes are the agent's once there is a record; a machine without an agent
