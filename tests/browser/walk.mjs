@@ -46,6 +46,8 @@ async function step(name, f) {
     await page.screenshot({ path: file }).catch(() => {});
     console.error(`FAILED ${name}\n${e.stack ?? e}\nat ${page.url()}\nscreenshot: ${file}\n${passed} steps passed before`);
     for (const problem of watch.found) console.error(`  ${problem}`);
+    for (const r of watch.pending) console.error(`  no answer yet: ${r.method()} ${r.url()}`);
+    for (const dialog of await page.getByRole('dialog').allInnerTexts().catch(() => [])) console.error(`  a dialog says: ${dialog.slice(0, 2000)}`);
     await browser.close();
     process.exit(1);
   }

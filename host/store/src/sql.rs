@@ -387,12 +387,17 @@ impl Db {
     }
 
     /// Begins a write transaction. On SQLite it holds the one writer, so nothing slow (network, plugins) may happen before
-    /// [`Tx::commit`]. Dropping it rolls back.
+    /// [`Tx::commit`]. Dropping it rolls back; so does a caller that goes away before it has begun (a browser that left its page).
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(Tx {
             inner: match &*self.inner {
                 Inner::Sqlite { write, .. } => TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-                Inner::Postgres { pool } => TxInner::Postgres(pool.begin().await?),
+                Inner::Postgres { pool } => {
+                    let pool = pool.clone();
+                    // The driver counts a transaction once BEGIN is answered: a caller dropped in between would give the connection back with
+                    // one that nobody ends. In a task of its own it is always counted, and rolled back when nobody takes it.
+                    TxInner::Postgres(to_its_end(async move { pool.begin().await }).await?)
+                }
             },
             after_commit: Vec::new(),
             database: self.identity(),
@@ -450,6 +455,15 @@ impl Db {
             }
             Inner::Postgres { pool } => pool.close().await,
         }
+    }
+}
+
+/// Runs `work` to its end, whether or not its caller still waits.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static) -> Result<T, StoreError> {
+    match tokio::spawn(work).await {
+        Ok(done) => Ok(done?),
+        // The runtime is shutting down, or the driver panicked.
+        Err(e) => Err(StoreError::Database(sqlx::Error::Io(std::io::Error::other(e)))),
     }
 }
 
@@ -547,16 +561,21 @@ impl Tx {
         self.after_commit.push(Box::new(f));
     }
 
-    /// Commits, then runs what [`Tx::after_commit`] collected.
+    /// Commits, then runs what [`Tx::after_commit`] collected: also for a caller that goes away meanwhile, or what was committed would be
+    /// told to nobody.
     pub async fn commit(self) -> Result<(), StoreError> {
-        match self.inner {
-            TxInner::Sqlite(tx) => tx.commit().await?,
-            TxInner::Postgres(tx) => tx.commit().await?,
-        }
-        for f in self.after_commit {
-            f();
-        }
-        Ok(())
+        let Tx { inner, after_commit, .. } = self;
+        to_its_end(async move {
+            match inner {
+                TxInner::Sqlite(tx) => tx.commit().await?,
+                TxInner::Postgres(tx) => tx.commit().await?,
+            }
+            for f in after_commit {
+                f();
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Rolls back. Dropping does the same, later.
@@ -578,5 +597,69 @@ mod tests {
         let sql = "SELECT '?' , \"a?\" FROM t WHERE a = ? AND b = ?";
         assert_eq!(placeholders(Dialect::Postgres, sql), "SELECT '?' , \"a?\" FROM t WHERE a = $1 AND b = $2");
         assert_eq!(placeholders(Dialect::Sqlite, sql), sql);
+    }
+
+    mod left {
+        use super::*;
+
+        crate::both_databases! {
+            async fn a_caller_that_leaves_in_begin_leaves_no_transaction(db: Db) {
+                // Looks from a connection of its own: the one that was given back would be busy with looking.
+                let mut watcher = match db.dialect() {
+                    Dialect::Postgres => Some(db.begin().await.unwrap()),
+                    Dialect::Sqlite => None,
+                };
+                for polls in (0..6000).step_by(30) {
+                    // Polled a number of times, and left: at each of the places where it waits.
+                    let mut begin = Box::pin(db.begin());
+                    for _ in 0..polls {
+                        if futures::poll!(&mut begin).is_ready() {
+                            break;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                    drop(begin);
+                    // What was dropped is rolled back in the background.
+                    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+                    while let Some(watcher) = &mut watcher {
+                        watcher.execute("SELECT pg_stat_clear_snapshot()", &[]).await.unwrap();
+                        let sql = "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+                        if watcher.fetch_optional(sql, &[]).await.unwrap().unwrap().int("n").unwrap() == 0 {
+                            break;
+                        }
+                        assert!(std::time::Instant::now() < end, "after {polls} polls a transaction stays open");
+                        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                    }
+                }
+                db.begin().await.unwrap().commit().await.unwrap();
+            }
+
+            async fn what_is_committed_is_told_though_nobody_waits(db: Db) {
+                use std::sync::Arc;
+                use std::sync::atomic::{AtomicU32, Ordering};
+                let mut tx = db.begin().await.unwrap();
+                tx.execute_script("CREATE TABLE told (n BIGINT)").await.unwrap();
+                tx.commit().await.unwrap();
+                let told = Arc::new(AtomicU32::new(0));
+                for n in 0..100_i64 {
+                    let mut tx = db.begin().await.unwrap();
+                    tx.execute("INSERT INTO told (n) VALUES (?)", crate::params![n]).await.unwrap();
+                    let counter = told.clone();
+                    tx.after_commit(move || {
+                        counter.fetch_add(1, Ordering::SeqCst);
+                    });
+                    let _ = tokio::time::timeout(std::time::Duration::from_micros(n.unsigned_abs() * 11), tx.commit()).await;
+                }
+                let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+                loop {
+                    let stored = db.fetch_optional("SELECT COUNT(*) AS n FROM told", &[]).await.unwrap().unwrap().int("n").unwrap();
+                    if stored == 100 && told.load(Ordering::SeqCst) == 100 {
+                        break;
+                    }
+                    assert!(std::time::Instant::now() < end, "{stored} stored, {} told", told.load(Ordering::SeqCst));
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            }
+        }
     }
 }
