@@ -601,66 +601,61 @@ mod tests {
         assert_eq!(placeholders(Dialect::Sqlite, sql), sql);
     }
 
-    mod left {
-        use super::*;
-
-        crate::both_databases! {
-            async fn a_caller_that_leaves_in_begin_leaves_no_transaction(db: Db) {
-                // Looks from a connection of its own: the one that was given back would be busy with looking.
-                let mut watcher = match db.dialect() {
-                    Dialect::Postgres => Some(db.begin().await.unwrap()),
-                    Dialect::Sqlite => None,
-                };
-                for polls in (0..6000).step_by(30) {
-                    // Polled a number of times, and left: at each of the places where it waits.
-                    let mut begin = Box::pin(db.begin());
-                    for _ in 0..polls {
-                        if futures::poll!(&mut begin).is_ready() {
-                            break;
-                        }
-                        tokio::task::yield_now().await;
-                    }
-                    drop(begin);
-                    // What was dropped is rolled back in the background.
-                    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-                    while let Some(watcher) = &mut watcher {
-                        watcher.execute("SELECT pg_stat_clear_snapshot()", &[]).await.unwrap();
-                        let sql = "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
-                        if watcher.fetch_optional(sql, &[]).await.unwrap().unwrap().int("n").unwrap() == 0 {
-                            break;
-                        }
-                        assert!(std::time::Instant::now() < end, "after {polls} polls a transaction stays open");
-                        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-                    }
-                }
-                db.begin().await.unwrap().commit().await.unwrap();
-            }
-
-            async fn what_is_committed_is_told_though_nobody_waits(db: Db) {
-                use std::sync::Arc;
-                use std::sync::atomic::{AtomicU32, Ordering};
-                let mut tx = db.begin().await.unwrap();
-                tx.execute_script("CREATE TABLE told (n BIGINT)").await.unwrap();
-                tx.commit().await.unwrap();
-                let told = Arc::new(AtomicU32::new(0));
-                for n in 0..100_i64 {
-                    let mut tx = db.begin().await.unwrap();
-                    tx.execute("INSERT INTO told (n) VALUES (?)", crate::params![n]).await.unwrap();
-                    let counter = told.clone();
-                    tx.after_commit(move || {
-                        counter.fetch_add(1, Ordering::SeqCst);
-                    });
-                    let _ = tokio::time::timeout(std::time::Duration::from_micros(n.unsigned_abs() * 11), tx.commit()).await;
-                }
-                let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-                loop {
-                    let stored = db.fetch_optional("SELECT COUNT(*) AS n FROM told", &[]).await.unwrap().unwrap().int("n").unwrap();
-                    if stored == 100 && told.load(Ordering::SeqCst) == 100 {
+    crate::both_databases! {
+        async fn a_caller_that_leaves_in_begin_leaves_no_transaction(db: Db) {
+            // Looks from a connection of its own: the one that was given back would be busy with looking.
+            let mut watcher = match db.dialect() {
+                Dialect::Postgres => Some(db.begin().await.unwrap()),
+                Dialect::Sqlite => None,
+            };
+            for polls in (0..6000).step_by(30) {
+                // Polled a number of times, and left: at each of the places where it waits.
+                let mut begin = Box::pin(db.begin());
+                for _ in 0..polls {
+                    if futures::poll!(&mut begin).is_ready() {
                         break;
                     }
-                    assert!(std::time::Instant::now() < end, "{stored} stored, {} told", told.load(Ordering::SeqCst));
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    tokio::task::yield_now().await;
                 }
+                drop(begin);
+                // What was dropped is rolled back in the background.
+                let end = std::time::Instant::now() + Duration::from_secs(20);
+                while let Some(watcher) = &mut watcher {
+                    watcher.execute("SELECT pg_stat_clear_snapshot()", &[]).await.unwrap();
+                    let sql = "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+                    if watcher.fetch_optional(sql, &[]).await.unwrap().unwrap().int("n").unwrap() == 0 {
+                        break;
+                    }
+                    assert!(std::time::Instant::now() < end, "after {polls} polls a transaction stays open");
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            db.begin().await.unwrap().commit().await.unwrap();
+        }
+
+        async fn what_is_committed_is_told_though_nobody_waits(db: Db) {
+            use std::sync::atomic::{AtomicU32, Ordering};
+            let mut tx = db.begin().await.unwrap();
+            tx.execute_script("CREATE TABLE told (n BIGINT)").await.unwrap();
+            tx.commit().await.unwrap();
+            let told = Arc::new(AtomicU32::new(0));
+            for n in 0..100_i64 {
+                let mut tx = db.begin().await.unwrap();
+                tx.execute("INSERT INTO told (n) VALUES (?)", crate::params![n]).await.unwrap();
+                let counter = told.clone();
+                tx.after_commit(move || {
+                    counter.fetch_add(1, Ordering::SeqCst);
+                });
+                let _ = tokio::time::timeout(Duration::from_micros(n.unsigned_abs() * 11), tx.commit()).await;
+            }
+            let end = std::time::Instant::now() + Duration::from_secs(20);
+            loop {
+                let stored = db.fetch_optional("SELECT COUNT(*) AS n FROM told", &[]).await.unwrap().unwrap().int("n").unwrap();
+                if stored == 100 && told.load(Ordering::SeqCst) == 100 {
+                    break;
+                }
+                assert!(std::time::Instant::now() < end, "{stored} stored, {} told", told.load(Ordering::SeqCst));
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     }
