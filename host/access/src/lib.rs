@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod grant;
+mod known;
 pub mod permission;
 pub mod principal;
 pub mod sessions;
@@ -105,12 +106,13 @@ impl std::fmt::Debug for Watch {
 pub struct Access {
     db: Db,
     watch: Watch,
+    known: known::Known,
 }
 
 impl Access {
     /// On an opened and migrated database.
     pub fn new(db: Db) -> Access {
-        Access { db, watch: Watch::default() }
+        Access { db, watch: Watch::default(), known: known::Known::default() }
     }
 
     /// Has `observer` hear of the checks of plugins from now on, through every clone. The first one stays.
@@ -120,6 +122,16 @@ impl Access {
 
     pub(crate) fn db(&self) -> &Db {
         &self.db
+    }
+
+    pub(crate) fn known(&self) -> &known::Known {
+        &self.known
+    }
+
+    /// Once `tx` is committed nobody comes in by what was known before.
+    pub(crate) fn forget_after(&self, tx: &mut Tx) {
+        let known = self.known.clone();
+        tx.after_commit(move || known.forget());
     }
 
     /// Whether `who` may do `permission` on what the call touches (`&[("models", "host")]`). Nothing is logged.

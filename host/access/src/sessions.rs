@@ -78,6 +78,8 @@ impl Access {
             Some(&json!({"client": client})),
         )
         .await?;
+        // The oldest of too many has ended.
+        self.forget_after(&mut tx);
         tx.commit().await?;
         Ok(secret)
     }
@@ -86,10 +88,14 @@ impl Access {
     pub async fn session_user(&self, secret: &str) -> Result<Option<UserPrincipal>, AccessError> {
         let now = now_ms();
         let id_hash = hash_secret(secret);
+        if let Some(user) = self.known().get(&id_hash) {
+            return Ok(Some(user));
+        }
+        let generation = self.known().generation();
         let row = self
             .db()
             .fetch_optional(
-                "SELECT u.id, u.name, u.role, s.created_at, s.last_seen_at FROM sessions s JOIN users u ON u.id = s.user_id
+                "SELECT u.id, u.name, u.role, s.created_at, s.expires_at, s.last_seen_at FROM sessions s JOIN users u ON u.id = s.user_id
                  WHERE s.id_hash = ? AND s.expires_at > ? AND u.disabled = 0",
                 params![&id_hash, now],
             )
@@ -105,12 +111,16 @@ impl Access {
                 .execute("UPDATE sessions SET last_seen_at = ?, expires_at = ? WHERE id_hash = ?", params![now, until, &id_hash])
                 .await?;
         }
-        Ok(Some(user_of(&row.text("id")?, &row.text("name")?, &row.text("role")?)?))
+        let user = user_of(&row.text("id")?, &row.text("name")?, &row.text("role")?)?;
+        let ends = row.int("expires_at")?.min(created + SESSION_MAX_MS);
+        self.known().put(id_hash, &user, ends - now, generation);
+        Ok(Some(user))
     }
 
     /// Ends a session.
     pub async fn close_session(&self, secret: &str) -> Result<(), AccessError> {
         self.db().execute("DELETE FROM sessions WHERE id_hash = ?", params![hash_secret(secret)]).await?;
+        self.known().forget();
         Ok(())
     }
 
@@ -194,6 +204,7 @@ impl Access {
             return Err(AccessError::NotFound(format!("you have no token {id}")));
         }
         self.audit(&mut tx, who, "access.token.delete", &format!("token/{id}"), None, None).await?;
+        self.forget_after(&mut tx);
         tx.commit().await?;
         Ok(())
     }
@@ -201,12 +212,19 @@ impl Access {
     /// The principal of an API token: its user, with the lesser of the two roles.
     pub async fn token_user(&self, secret: &str) -> Result<Option<UserPrincipal>, AccessError> {
         let now = now_ms();
+        let secret_hash = hash_secret(secret);
+        // Sessions have other secrets: one never stands for the other.
+        let known = format!("token/{secret_hash}");
+        if let Some(user) = self.known().get(&known) {
+            return Ok(Some(user));
+        }
+        let generation = self.known().generation();
         let row = self
             .db()
             .fetch_optional(
-                "SELECT t.id AS token_id, t.role AS token_role, t.last_used_at, u.id, u.name, u.role FROM api_tokens t JOIN users u ON u.id = t.user_id
+                "SELECT t.id AS token_id, t.role AS token_role, t.last_used_at, t.expires_at, u.id, u.name, u.role FROM api_tokens t JOIN users u ON u.id = t.user_id
                  WHERE t.secret_hash = ? AND (t.expires_at IS NULL OR t.expires_at > ?) AND u.disabled = 0",
-                params![hash_secret(secret), now],
+                params![secret_hash, now],
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
@@ -215,6 +233,8 @@ impl Access {
         }
         let mut user = user_of(&row.text("id")?, &row.text("name")?, &row.text("role")?)?;
         user.role = user.role.min(role_of(&row.text("token_role")?)?);
+        let left = row.opt_int("expires_at")?.map_or(i64::MAX, |at| at - now);
+        self.known().put(known, &user, left, generation);
         Ok(Some(user))
     }
 }

@@ -225,6 +225,7 @@ impl Access {
         if patch.password.is_some() || after.role != before.role || after.disabled {
             end_sessions(&mut tx, id, None).await?;
         }
+        self.forget_after(&mut tx);
         self.audit(&mut tx, who, "access.user.update", &format!("user/{id}"), Some(&json!(before)), Some(&json!(after))).await?;
         tx.commit().await?;
         Ok(after)
@@ -241,6 +242,7 @@ impl Access {
         let mut tx = self.db().begin().await?;
         tx.execute("UPDATE users SET password_hash = ?, updated_at = ? WHERE id = ?", params![hashed, now_ms(), &u.id]).await?;
         end_sessions(&mut tx, &u.id, keep).await?;
+        self.forget_after(&mut tx);
         self.audit(&mut tx, who, "access.user.password", &format!("user/{}", u.id), None, None).await?;
         tx.commit().await?;
         Ok(())
