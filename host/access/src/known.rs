@@ -74,7 +74,7 @@ mod tests {
 
         async fn who_may_no_longer_come_in_is_known_at_once_here_and_soon_elsewhere(db: Db) {
             let (here, elsewhere) = (Access::new(db.clone()), Access::new(db));
-            let admin = Principal::System("tests".into());
+            let admin = Principal::System("tests");
             let user = here.create_user(&admin, "alice", "Alice", Role::Operator, "a password of some length").await.unwrap();
             let who = Principal::User(user.principal());
             for end in ["session", "token", "role", "disabled"] {
