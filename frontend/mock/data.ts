@@ -52,6 +52,16 @@ export const models = [
   model('redis', 'Redis', 'Redis', 'services', 'database', 'name', serviceAttributes),
   model('nginx', 'nginx', 'nginx', 'services', 'gateway', 'name', serviceAttributes),
   model('business_application', 'Business application', '业务应用', 'business', 'appstore', 'name', [a('name', 'Name', '名称', 'text', { required: true, editable: true, section: 'identity' }), a('tier', 'Tier', '等级', 'enum', { options: ['gold', 'silver', 'bronze'], editable: true, section: 'identity' })]),
+  model('network', 'Network', '网络', 'resources', 'network', 'cidr', [
+    a('cidr', 'Network', '网段', 'cidr', { required: true, editable: true, section: 'identity' }),
+    a('gateway', 'Gateway', '网关', 'ip', { editable: true, section: 'identity' }),
+    a('mac', 'MAC', 'MAC 地址', 'mac', { editable: true, section: 'identity' }),
+    a('vlan', 'VLAN', 'VLAN', 'integer', { editable: true, section: 'identity', min: 1, max: 4094, default: 1 }),
+    a('code', 'Code', '编号', 'text', { editable: true, section: 'identity', pattern: '^[A-Z]{3}-[0-9]+$', max: 12 }),
+    a('since', 'Since', '启用日期', 'date', { editable: true, section: 'identity' }),
+    a('wiki', 'Wiki', '文档', 'url', { editable: true, section: 'identity', default: 'https://wiki.example.com/' }),
+    a('zones', 'Zones', '区域', 'multi_enum', { editable: true, section: 'identity', options: ['dmz', 'core', 'edge'], default: ['core'] }),
+  ], false),
   model('team', 'Team', '团队', 'organisation', 'team', 'name', [a('name', 'Name', '名称', 'text', { required: true, editable: true, section: 'identity' })]),
 ];
 

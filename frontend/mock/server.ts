@@ -76,6 +76,31 @@ function matching(model: string, filter: string) {
   const eq = /^\s*(\w+)\s*==\s*"([^"]*)"\s*$/.exec(filter);
   return instances(model).filter((i) => !eq || i.attributes[eq[1]!] === eq[2]);
 }
+/** A host with what runs on it, a few applications above, a rack below. */
+function graph(model: string, id: string, q: URLSearchParams) {
+  const center = need(instances(model).find((i) => i.id === id));
+  const depth = Number(q.get('depth') ?? 2);
+  const down = q.get('walk') === 'needs';
+  const nodes = [{ model, id, label: center.label, depth: 0 }];
+  const edges: Body[] = [];
+  const add = (n: { model: string; id: string; label: string; depth: number }, kind: string, of: { model: string; id: string }, source: boolean) => {
+    if (n.depth > depth) return;
+    if (!nodes.some((x) => x.id === n.id)) nodes.push(n);
+    const [from, to] = source ? [n, of] : [of, n];
+    edges.push({ id: `e-${edges.length}`, kind, from: [from.model, from.id], to: [to.model, to.id] });
+  };
+  if (down) {
+    add({ model: 'host', id: 'h-9', label: 'edge-fra-01', depth: 1 }, 'runs_on', nodes[0]!, false);
+    return { nodes, edges, truncated: false };
+  }
+  data.services.slice(0, 7).forEach((s, i) => {
+    const service = { model: s.model, id: s.id, label: s.label, depth: 1 };
+    add(service, 'runs_on', nodes[0]!, true);
+    add({ model: 'business_application', id: `app-${i % 3}`, label: ['订单与结算中心（华东区域生产环境）', 'Payments', 'A portal with a rather long name'][i % 3]!, depth: 2 }, 'depends_on', service, true);
+  });
+  add({ model: 'team', id: 'team-1', label: 'Platform', depth: 3 }, 'belongs_to', { model: 'business_application', id: 'app-1' }, false);
+  return { nodes, edges, truncated: depth > 3 };
+}
 const need = <T>(x: T | undefined): T => {
   if (x === undefined) throw new Refused(404, 'not_found', 'Not found', 'there is no such thing here');
   return x;
@@ -105,8 +130,9 @@ const routes: [string, RegExp, Handler][] = [
   ['GET', /^\/cmdb\/models\/([^/]+)\/instances\/([^/]+)$/, (m) => need(instances(m[1]!).find((i) => i.id === m[2]))],
   ['PATCH', /^\/cmdb\/models\/([^/]+)\/instances\/([^/]+)$/, (m, _q, b) => { const i = need(instances(m[1]!).find((x) => x.id === m[2])); if (b.version !== i.version) throw new Refused(409, 'cmdb.conflict', 'Changed by somebody else', 'load it again and make the change anew'); Object.assign(i.attributes, b.attributes); i.version += 1; emit('plenum.cmdb.instance.updated', `${m[1]}/${m[2]}`); return i; }],
   ['DELETE', /^\/cmdb\/models\/([^/]+)\/instances\/([^/]+)$/, (m) => { const all = m[1] === 'host' ? data.hosts : data.services; all.splice(all.findIndex((i) => i.id === m[2]), 1); }],
-  ['GET', /^\/cmdb\/models\/([^/]+)\/instances\/([^/]+)\/history$/, () => ({
+  ['GET', /^\/cmdb\/models\/([^/]+)\/instances\/([^/]+)\/history$/, (m) => ({
     items: [
+      ...(instances(m[1]!).some((i) => i.id === m[2]) ? [] : [{ seq: 4, version: 4, at: data.ago(5), actor: 'admin', why: 'CHG-1077', before: { hostname: 'db-primary-01', arch: 'x86_64' }, after: null }]),
       { seq: 3, version: 3, at: data.ago(40), actor: 'agent db-primary-01', why: null, before: { memory_bytes: 68719476736, kernel: '6.1.0-27-amd64' }, after: { memory_bytes: 137438953472, kernel: '6.1.0-28-amd64' } },
       { seq: 2, version: 2, at: data.ago(4000), actor: 'admin', why: 'CHG-1042', before: { owner: null, env: 'dev' }, after: { owner: 'platform', env: 'prod' } },
       { seq: 1, version: 1, at: data.ago(12000), actor: 'agent db-primary-01', why: null, before: null, after: { hostname: 'db-primary-01', arch: 'x86_64' } },
@@ -114,6 +140,16 @@ const routes: [string, RegExp, Handler][] = [
     next_cursor: null,
     total: 3,
   })],
+  ['POST', /^\/cmdb\/models\/([^/]+)\/instances\/([^/]+)\/restore$/, (m, _q, b) => { const all = m[1] === 'host' ? data.hosts : data.services; let i = all.find((x) => x.id === m[2]); if (!i) { i = { ...all[0]!, id: m[2]!, label: 'back-again', version: 4, attributes: { hostname: 'back-again' } }; all.unshift(i); } else if (!b.version) throw new Refused(422, 'cmdb.invalid_instance', 'A value is not valid', 'it is not deleted; name the version that it should be again'); i.version += 1; return i; }],
+  ['GET', /^\/cmdb\/models\/([^/]+)\/instances\/([^/]+)\/graph$/, (m, q) => graph(m[1]!, m[2]!, q)],
+  ['GET', /^\/cmdb\/models\/([^/]+)\/export$/, (m, q) => matching(m[1]!, q.get('filter') ?? '')],
+  ['POST', /^\/cmdb\/models\/([^/]+)\/import$/, (_m, q, b) => {
+    const lines = String(b.text).trim().split('\n').slice(1);
+    const rows = lines.map((text, i) => ({ row: i + 2, outcome: text.includes('bad') ? 'failed' : i % 2 ? 'updated' : 'created', id: null, label: null, attribute: text.includes('bad') ? 'cpu_count' : null, code: null, detail: text.includes('bad') ? 'cpu_count has to be a whole number, and is "bad"' : null }));
+    const count = (o: string) => rows.filter((r) => r.outcome === o).length;
+    const failed = rows.filter((r) => r.outcome === 'failed');
+    return { kept: q.get('dry_run') !== 'true' && !(q.get('all') === 'true' && failed.length), created: count('created'), updated: count('updated'), unchanged: 3, deleted: 0, failed: failed.length, rows: failed.length ? failed : rows };
+  }],
   ['GET', /^\/cmdb\/models\/([^/]+)\/instances\/([^/]+)\/related$/, (m) => ({ items: m[1] === 'host' ? data.services.slice(0, 3).map((s, i) => ({ association: `as-${i}`, kind: 'runs_on', direction: 'backward', model: s.model, id: s.id, label: s.label })) : [{ association: 'as-0', kind: 'runs_on', direction: 'forward', model: 'host', id: 'h-0', label: 'db-primary-01' }], next_cursor: null, total: 3 })],
   ['GET', /^\/cmdb\/association-kinds$/, () => ({ items: [{ name: 'runs_on', forward: data.text('runs on', '运行于'), backward: data.text('runs', '运行着'), single: true }, { name: 'belongs_to', forward: data.text('belongs to', '属于'), backward: data.text('has', '包含成员'), single: false }], next_cursor: null, total: 2 })],
   ['POST', /^\/cmdb\/associations$/, (_m, _q, b) => ({ id: 'as-9', ...b })],
@@ -217,6 +253,7 @@ async function read(req: IncomingMessage): Promise<Body> {
   const parts: Buffer[] = [];
   for await (const c of req) parts.push(c as Buffer);
   const body = Buffer.concat(parts).toString();
+  if (req.headers['content-type'] === 'text/csv') return { text: body };
   return body ? (JSON.parse(body) as Body) : {};
 }
 

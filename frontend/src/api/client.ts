@@ -65,19 +65,20 @@ export async function toProblem(response: Response): Promise<Problem> {
 interface Options {
   query?: Record<string, QueryValue>;
   body?: unknown;
-  /** Sent as it is, as this type. */
-  raw?: { type: string; body: Blob };
+  /** A body that is a file, sent as it is. */
+  file?: Blob;
   headers?: Record<string, string>;
   signal?: AbortSignal;
 }
 
-async function send<R>(method: string, path: string, o: Options = {}): Promise<R> {
+async function ask(method: string, path: string, o: Options = {}): Promise<Response> {
   let response: Response;
+  const type = o.file ? o.file.type : o.body === undefined ? '' : 'application/json';
   try {
     response = await fetch(buildUrl(path, o.query), {
       method,
-      headers: { accept: 'application/json', ...(o.raw ? { 'content-type': o.raw.type } : o.body === undefined ? {} : { 'content-type': 'application/json' }), ...o.headers },
-      body: o.raw?.body ?? (o.body === undefined ? undefined : JSON.stringify(o.body)),
+      headers: { accept: 'application/json', ...(type ? { 'content-type': type } : {}), ...o.headers },
+      body: o.file ?? (o.body === undefined ? undefined : JSON.stringify(o.body)),
       signal: o.signal,
       credentials: 'same-origin',
     });
@@ -90,6 +91,11 @@ async function send<R>(method: string, path: string, o: Options = {}): Promise<R
     if (response.status === 401 && path !== '/session' && path !== '/session/password') onSignedOut();
     throw problem;
   }
+  return response;
+}
+
+async function send<R>(method: string, path: string, o: Options = {}): Promise<R> {
+  const response = await ask(method, path, o);
   if (response.status === 204) return undefined as R;
   const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as R;
@@ -98,7 +104,16 @@ async function send<R>(method: string, path: string, o: Options = {}): Promise<R
 export const http = {
   get: <R>(path: string, query?: Record<string, QueryValue>, signal?: AbortSignal) => send<R>('GET', path, { query, signal }),
   post: <R>(path: string, body?: unknown, query?: Record<string, QueryValue>) => send<R>('POST', path, { body: body ?? {}, query }),
-  upload: <R>(path: string, type: string, body: Blob, query?: Record<string, QueryValue>) => send<R>('POST', path, { raw: { type, body }, query }),
+  /** The answer as a file. One that breaks off is an error, not a shorter file. */
+  file: async (path: string, query?: Record<string, QueryValue>): Promise<Blob> => {
+    const response = await ask('GET', path, { query, headers: { accept: '*/*' } });
+    try {
+      return await response.blob();
+    } catch {
+      throw new Problem({ code: 'portal.unreachable' }, 0);
+    }
+  },
+  sendFile: <R>(path: string, file: Blob, query?: Record<string, QueryValue>) => send<R>('POST', path, { file, query }),
   put: <R>(path: string, body: unknown, headers?: Record<string, string>) => send<R>('PUT', path, { body, headers }),
   patch: <R>(path: string, body: unknown, headers?: Record<string, string>) => send<R>('PATCH', path, { body, headers }),
   delete: <R>(path: string, query?: Record<string, QueryValue>) => send<R>('DELETE', path, { query }),

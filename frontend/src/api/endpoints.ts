@@ -1,5 +1,5 @@
 /** Every call that the portal makes, by domain. Paths and shapes are named here and nowhere else. */
-import { buildUrl, http, Problem, segment } from './client';
+import { http, Problem, segment } from './client';
 import type * as A from './types';
 
 type L = A.ListParams & Record<string, string | number | boolean | undefined>;
@@ -45,14 +45,12 @@ export const api = {
     update: (model: string, id: string, version: number, attributes: Record<string, A.Json>, why?: string) =>
       http.patch<A.Instance>(segment`/cmdb/models/${model}/instances/${id}`, { version, attributes, ...(why ? { why } : {}) }),
     delete: (model: string, id: string) => http.delete<void>(segment`/cmdb/models/${model}/instances/${id}`),
-    restore: (model: string, id: string, version: number | undefined, why?: string) =>
-      http.post<A.Instance>(segment`/cmdb/models/${model}/instances/${id}/restore`, { ...(version === undefined ? {} : { version }), ...(why ? { why } : {}) }),
-    /** Where a browser fetches all that match as CSV. */
-    exportUrl: (model: string, q: { filter?: string; search?: string; sort?: string }) => buildUrl(segment`/cmdb/models/${model}/export`, q),
-    importFile: (model: string, file: Blob, q: { key?: string; all?: boolean; dry_run?: boolean; why?: string }) =>
-      http.upload<A.BulkAnswer>(segment`/cmdb/models/${model}/import`, 'text/csv', file, q),
     history: (model: string, id: string, q: L = {}) =>
       http.get<A.Page<A.Change>>(segment`/cmdb/models/${model}/instances/${id}/history`, q),
+    restore: (model: string, id: string, b: { version?: number; why?: string }) => http.post<A.Instance>(segment`/cmdb/models/${model}/instances/${id}/restore`, b),
+    graph: (model: string, id: string, q: { walk: A.Walk; depth: number; limit: number }) => http.get<A.Graph>(segment`/cmdb/models/${model}/instances/${id}/graph`, q),
+    export: (model: string, q: { format: 'csv' | 'json'; filter?: string; search?: string; sort?: string }) => http.file(segment`/cmdb/models/${model}/export`, q),
+    import: (model: string, file: Blob, q: A.ImportQuery) => http.sendFile<A.BulkAnswer>(segment`/cmdb/models/${model}/import`, file, { ...q, key: q.key.join(',') }),
     related: (model: string, id: string) => http.get<A.Page<A.Related>>(segment`/cmdb/models/${model}/instances/${id}/related`),
     associate: (b: { kind: string; from: { model: string; id: string }; to: { model: string; id: string } }) =>
       http.post<unknown>('/cmdb/associations', b),

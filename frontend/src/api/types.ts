@@ -103,21 +103,13 @@ export interface Attribute {
   columns?: Attribute[];
   section?: string;
   editable?: boolean;
+  /** A regular expression of the host's engine; a browser's may read it otherwise, or never end. */
   pattern?: string;
+  /** Of a number, or of the length of a text. */
   min?: number;
   max?: number;
+  /** What a new instance has when nothing is said. */
   default?: Json;
-}
-
-/** What became of many rows. */
-export interface BulkAnswer {
-  kept: boolean;
-  created: number;
-  updated: number;
-  unchanged: number;
-  deleted: number;
-  failed: number;
-  rows: { row: number; outcome: 'created' | 'updated' | 'unchanged' | 'deleted' | 'failed'; id?: string | null; label?: string | null; attribute?: string | null; code?: string | null; detail?: string | null }[];
 }
 
 export interface Model {
@@ -160,6 +152,62 @@ export interface Related {
   model: string;
   id: string;
   label: string;
+}
+
+export type RowOutcome = 'created' | 'updated' | 'unchanged' | 'deleted' | 'failed';
+
+/** What became of many rows. Of a file, `rows` are the first that failed, or when none did the first. */
+export interface BulkAnswer {
+  /** Not of a dry run, nor of all-or-nothing with a failure. */
+  kept: boolean;
+  created: number;
+  updated: number;
+  unchanged: number;
+  deleted: number;
+  failed: number;
+  rows: RowAnswer[];
+}
+
+export interface RowAnswer {
+  /** Of a file, the line on which the row begins. */
+  row: number;
+  outcome: RowOutcome;
+  id: string | null;
+  label: string | null;
+  attribute: string | null;
+  code: string | null;
+  detail: string | null;
+}
+
+export interface ImportQuery {
+  key: string[];
+  all: boolean;
+  dry_run: boolean;
+  why?: string;
+}
+
+export type Walk = 'around' | 'impact' | 'needs';
+
+export interface GraphNode {
+  model: string;
+  id: string;
+  label: string;
+  depth: number;
+}
+
+/** An association; its ends are model and id. */
+export interface GraphEdge {
+  id: string;
+  kind: string;
+  from: [string, string];
+  to: [string, string];
+}
+
+/** The records around one, the nearest first: itself. */
+export interface Graph {
+  nodes: GraphNode[];
+  edges: GraphEdge[];
+  truncated: boolean;
 }
 
 export interface FilterCheck {

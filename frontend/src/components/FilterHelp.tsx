@@ -11,6 +11,7 @@ export function example(a: Attribute): string {
     case 'boolean':
       return `${a.name} == true`;
     case 'list':
+    case 'multi_enum':
       return `"x" in ${a.name}`;
     case 'table':
       return `${a.name}.exists(r, has(r.${a.columns?.[0]?.name ?? 'name'}))`;
@@ -18,6 +19,12 @@ export function example(a: Attribute): string {
       return `${a.name} == "${a.options?.[0] ?? ''}"`;
     case 'timestamp':
       return `${a.name} > "2026-01-01T00:00:00Z"`;
+    case 'date':
+      return `${a.name} >= "2026-01-01"`;
+    case 'ip':
+      return `${a.name}.startsWith("10.")`;
+    case 'cidr':
+      return `${a.name} == "10.1.0.0/16"`;
     default:
       return `${a.name}.contains("x")`;
   }

@@ -5,21 +5,11 @@ import { matchesWords } from '../layout/Palette';
 import { settingsSchema } from './apps/AppDetail';
 import { differences } from './cmdb/History';
 import { fromInput, toInput, writable } from './cmdb/InstanceForm';
-import { usualKey } from './cmdb/Import';
 import { defaultColumns } from './cmdb/Instances';
 import { chartRows, fillJson, fillPath, logLines, moment, parsePage, part, pick, rowsOf } from './plugin/declared';
 import { grantedTypes } from './plugin/grant';
 import { roundOf, taskTree, visible } from './workflows/taskTree';
 import { lineOf } from './workflows/yamlLines';
-
-describe('rows of a file', () => {
-  it('are not recognised by what only an agent knows', () => {
-    const model = (unique: string[][]) => ({ display: 'hostname', unique }) as Model;
-    expect(usualKey(model([['node_id'], ['serial']]))).toEqual(['serial']);
-    expect(usualKey(model([['node_id']]))).toEqual(['hostname']);
-    expect(usualKey(model([]))).toEqual(['hostname']);
-  });
-});
 
 describe('workflow runs', () => {
   const task = (id: number, parent: number | null, path = `/do/${id}`) => ({ id, parent, path, name: `t${id}` }) as Task;

@@ -1,11 +1,13 @@
-import { Button, Popconfirm } from 'antd';
+import { Button } from 'antd';
 import { useInfiniteQuery } from '@tanstack/react-query';
+import { RotateCcw } from 'lucide-react';
+import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { Change, Json, Model } from '../../api/types';
-import { Loading, Panel, ProblemNote, Time, Who } from '../../components/base';
-import { useAct } from '../../components/useAct';
+import { Icon, Loading, Panel, ProblemNote, Time, Who } from '../../components/base';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { RestoreDialog } from './Restore';
 import { plain } from './values';
 
 /** Which attributes differ between two states. */
@@ -16,8 +18,16 @@ export function differences(before: Record<string, Json> | null, after: Record<s
     .filter((d) => JSON.stringify(d.before ?? null) !== JSON.stringify(d.after ?? null));
 }
 
-export function History({ model, id }: { model: Model; id: string }) {
+/** Whether a record can be brought back as this change left it: not to what it is already, nor to its deletion. `current` is absent of a deleted one. */
+export function restorable(c: Change, current: number | undefined): boolean {
+  return c.after !== null && c.version !== current;
+}
+
+/** `version` is the record's own; absent when it is deleted. */
+export function History({ model, id, label, version }: { model: Model; id: string; label: string; version?: number }) {
   const { t } = useI18n();
+  const can = useCan();
+  const [restoring, setRestoring] = useState<Change | null>(null);
   const history = useInfiniteQuery({
     queryKey: ['cmdb', 'history', model.name, id],
     queryFn: ({ pageParam }) => api.cmdb.history(model.name, id, { cursor: pageParam || undefined, limit: 20 }),
@@ -31,8 +41,8 @@ export function History({ model, id }: { model: Model; id: string }) {
       {history.isPending && <Loading />}
       {history.data && changes.length === 0 && <p className="dim">{t('cmdb.noHistory')}</p>}
       <ol className="timeline">
-        {changes.map((c, i) => (
-          <ChangeItem key={c.seq} change={c} model={model} id={id} older={i > 0} />
+        {changes.map((c) => (
+          <ChangeItem key={c.seq} change={c} model={model} onRestore={can('cmdb.write') && restorable(c, version) ? () => setRestoring(c) : undefined} />
         ))}
       </ol>
       {history.hasNextPage && (
@@ -40,14 +50,13 @@ export function History({ model, id }: { model: Model; id: string }) {
           {t('list.more')}
         </Button>
       )}
+      {restoring && <RestoreDialog model={model.name} id={id} label={label} version={restoring.version} deleted={version === undefined} onClose={() => setRestoring(null)} />}
     </Panel>
   );
 }
 
-function ChangeItem({ change: c, model, id, older }: { change: Change; model: Model; id: string; older: boolean }) {
+function ChangeItem({ change: c, model, onRestore }: { change: Change; model: Model; onRestore?: () => void }) {
   const { t, tl } = useI18n();
-  const can = useCan();
-  const restore = useAct({ run: () => api.cmdb.restore(model.name, id, c.version), done: t('cmdb.restored'), stale: [['cmdb']] });
   const diff = differences(c.before, c.after);
   const created = !c.before;
   return (
@@ -59,12 +68,10 @@ function ChangeItem({ change: c, model, id, older }: { change: Change; model: Mo
         </span>
         <Time at={c.at} />
         {c.why && <span>“{c.why}”</span>}
-        {older && c.after && can('cmdb.write') && (
-          <Popconfirm title={t('cmdb.restoreTitle', { n: c.version })} description={<div style={{ maxWidth: 320 }}>{t('cmdb.restoreText')}</div>} okText={t('cmdb.restore')} cancelText={t('action.cancel')} onConfirm={() => restore.mutate()}>
-            <Button size="small" type="text" loading={restore.isPending}>
-              {t('cmdb.restore')}
-            </Button>
-          </Popconfirm>
+        {onRestore && (
+          <Button size="small" type="text" icon={<Icon of={RotateCcw} />} onClick={onRestore}>
+            {t('restore.version')}
+          </Button>
         )}
       </div>
       {created ? (

@@ -1,17 +1,20 @@
 import { App, Button, Drawer, Dropdown, Form, Modal, Select } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { Link2, MoreHorizontal, Pencil, Play, Trash2, Unlink } from 'lucide-react';
+import { Link2, MoreHorizontal, Pencil, Play, RotateCcw, Trash2, Unlink } from 'lucide-react';
 import { useState } from 'react';
+import { Problem } from '../../api/client';
 import { api } from '../../api/endpoints';
 import type { AssociationKind, Attribute, Instance as Item, Model, Related } from '../../api/types';
-import { Clip, Empty, Icon, Loading, PageHead, Panel, ProblemNote, Status, Time } from '../../components/base';
+import { Clip, Empty, Icon, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, Who } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { History } from './History';
 import { InstanceForm, ReferenceInput } from './InstanceForm';
-import { AttributeValue, isMissing } from './values';
+import { MapPanel } from './MapPanel';
+import { RestoreDialog } from './Restore';
+import { AttributeValue, isMissing, plain } from './values';
 
 export default function Instance() {
   const { t, tl, maybe } = useI18n();
@@ -28,6 +31,7 @@ export default function Instance() {
     stale: [['cmdb']],
     then: () => void navigate({ to: `/cmdb/${modelName}` }),
   });
+  if (model.data && instance.error instanceof Problem && instance.error.status === 404) return <Gone model={model.data} id={id} error={instance.error} />;
   const error = model.error ?? instance.error;
   if (error) return <ProblemNote error={error} retry={() => void Promise.all([model.refetch(), instance.refetch()])} />;
   if (!model.data || !instance.data) return <Loading />;
@@ -99,7 +103,8 @@ export default function Instance() {
           {[...sections].map(([section, attributes]) => (
             <Section key={section} title={maybe(`section.${section}`, section || t('section.general'))} attributes={attributes} instance={i} />
           ))}
-          <History model={m} id={i.id} />
+          <MapPanel model={m.name} id={i.id} />
+          <History model={m} id={i.id} label={i.label || i.id} version={i.version} />
         </div>
         <div className="stack">
           <RelatedPanel model={m} instance={i} />
@@ -109,6 +114,43 @@ export default function Instance() {
       <Drawer open={editing} onClose={() => setEditing(false)} size={Math.min(680, window.innerWidth)} title={t('cmdb.editOf', { name: i.label })} destroyOnHidden>
         <InstanceForm model={m} instance={i} onDone={() => setEditing(false)} />
       </Drawer>
+    </div>
+  );
+}
+
+/** A record that is not there: deleted, when it has a history; else there never was one. */
+function Gone({ model, id, error }: { model: Model; id: string; error: Problem }) {
+  const { t, tl } = useI18n();
+  const can = useCan();
+  const [restoring, setRestoring] = useState(false);
+  const last = useQuery({ queryKey: ['cmdb', 'history', model.name, id, 'last'], queryFn: () => api.cmdb.history(model.name, id, { limit: 1 }) });
+  if (last.isPending) return <Loading />;
+  const deletion = last.data?.items[0];
+  if (!deletion || deletion.after !== null) return <ProblemNote error={last.error ?? error} />;
+  const label = plain(deletion.before?.[model.display]) || id;
+  return (
+    <div className="page">
+      <PageHead
+        title={label}
+        crumbs={[
+          { label: t('nav.cmdb'), to: '/cmdb' },
+          { label: tl(model.title), to: `/cmdb/${model.name}` },
+        ]}
+        sub={<span className="faint mono">{id}</span>}
+        actions={
+          can('cmdb.write') && (
+            <Button type="primary" icon={<Icon of={RotateCcw} />} onClick={() => setRestoring(true)}>
+              {t('restore.do')}
+            </Button>
+          )
+        }
+      />
+      <Note tone="warn" title={t('restore.gone')}>
+        <Who actor={deletion.actor} />, <Time at={deletion.at} both />
+        {deletion.why && <> · “{deletion.why}”</>}
+      </Note>
+      <History model={model} id={id} label={label} />
+      {restoring && <RestoreDialog model={model.name} id={id} label={label} deleted onClose={() => setRestoring(false)} />}
     </div>
   );
 }

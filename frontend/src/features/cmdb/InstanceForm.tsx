@@ -8,6 +8,7 @@ import type { Attribute, Instance, Json, Model } from '../../api/types';
 import { ProblemNote } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
+import { FORMS, isText, wrong } from './rules';
 import { isMissing } from './values';
 
 const CodeEditor = lazy(() => import('../../components/CodeEditor'));
@@ -27,8 +28,10 @@ export function toInput(a: Attribute, v: Json | undefined): unknown {
 export function fromInput(a: Attribute, v: unknown): Json {
   if (v === undefined || v === null || v === '') return null;
   if (a.kind === 'json' || a.kind === 'table') return JSON.parse(String(v)) as Json;
-  if (a.kind === 'date') return (v as dayjs.Dayjs).format('YYYY-MM-DD');
   if (a.kind === 'timestamp') return (v as dayjs.Dayjs).toISOString();
+  if (a.kind === 'date') return (v as dayjs.Dayjs).format('YYYY-MM-DD');
+  if (a.kind === 'multi_enum' && Array.isArray(v) && v.length === 0) return null;
+  if (FORMS[a.kind]) return String(v).trim() || null;
   return v as Json;
 }
 
@@ -55,7 +58,8 @@ export function InstanceForm({ model, instance, onDone }: { model: Model; instan
         if (!writable(a, !instance) || !(a.name in values)) continue;
         const next = fromInput(a, values[a.name]);
         if (instance && JSON.stringify(next) === JSON.stringify(instance.attributes[a.name] ?? null)) continue;
-        if (!instance && next === null) continue;
+        // Of a new one null says that the default is not wanted either.
+        if (!instance && next === null && isMissing(a.default)) continue;
         attributes[a.name] = next;
       }
       const why = typeof values.__why === 'string' ? values.__why.trim() : '';
@@ -84,7 +88,7 @@ export function InstanceForm({ model, instance, onDone }: { model: Model; instan
   const sections = new Map<string, Attribute[]>();
   for (const a of editable) sections.set(a.section ?? '', [...(sections.get(a.section ?? '') ?? []), a]);
   const initial: Values = {};
-  for (const a of editable) initial[a.name] = toInput(a, instance?.attributes[a.name]);
+  for (const a of editable) initial[a.name] = toInput(a, instance ? instance.attributes[a.name] : a.default);
   const found = model.attributes.length - editable.length;
   return (
     <Form form={form} layout="vertical" initialValues={initial} onFinish={submit} scrollToFirstError>
@@ -99,7 +103,14 @@ export function InstanceForm({ model, instance, onDone }: { model: Model; instan
                 label={tl(a.title) + (a.unit ? ` (${a.unit})` : '')}
                 valuePropName={a.kind === 'boolean' ? 'checked' : 'value'}
                 className={['long_text', 'json', 'table', 'list'].includes(a.kind) ? 'wide' : undefined}
+                extra={a.pattern && isText(a.kind) ? t('rule.patternHint', { pattern: a.pattern }) : undefined}
                 rules={[
+                  {
+                    validator: (_: unknown, v: unknown) => {
+                      const w = wrong(a, v);
+                      return w ? Promise.reject(new Error(t(`form.${w.what}`, { n: w.n }))) : Promise.resolve();
+                    },
+                  },
                   { required: a.required && a.kind !== 'boolean', message: t('form.required') },
                   ...(a.kind === 'json' || a.kind === 'table'
                     ? [
@@ -141,7 +152,8 @@ export function InstanceForm({ model, instance, onDone }: { model: Model; instan
   );
 }
 
-function AttributeInput({ attribute: a, ...rest }: { attribute: Attribute; value?: unknown; onChange?: (v: never) => void; id?: string; checked?: boolean }) {
+/** What a value of an attribute is entered with; it holds what `toInput` makes. */
+export function AttributeInput({ attribute: a, ...rest }: { attribute: Attribute; value?: unknown; onChange?: (v: never) => void; id?: string; checked?: boolean }) {
   const { tl } = useI18n();
   const props = rest as Record<string, never>;
   switch (a.kind) {
@@ -155,20 +167,17 @@ function AttributeInput({ attribute: a, ...rest }: { attribute: Attribute; value
       return <Switch {...props} />;
     case 'timestamp':
       return <DatePicker showTime style={{ width: '100%' }} {...props} />;
-    case 'enum':
-      return <Select allowClear={!a.required} showSearch optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o, label: o }))} {...props} />;
-    case 'multi_enum':
-      return <Select mode="multiple" optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o, label: o }))} {...props} />;
-    case 'ip':
-      return <Input placeholder="10.0.0.1" {...props} />;
-    case 'cidr':
-      return <Input placeholder="10.1.0.0/16" {...props} />;
-    case 'mac':
-      return <Input placeholder="52:54:00:12:34:56" {...props} />;
-    case 'url':
-      return <Input placeholder="https://" {...props} />;
     case 'date':
       return <DatePicker style={{ width: '100%' }} {...props} />;
+    case 'ip':
+    case 'cidr':
+    case 'mac':
+    case 'url':
+      return <Input className="mono-input" placeholder={FORMS[a.kind]} spellCheck={false} autoCapitalize="off" autoComplete="off" {...props} />;
+    case 'multi_enum':
+      return <Select mode="multiple" allowClear optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o, label: o }))} {...props} />;
+    case 'enum':
+      return <Select allowClear={!a.required} showSearch optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o, label: o }))} {...props} />;
     case 'list':
       return <Select mode="tags" tokenSeparators={[',']} open={false} suffixIcon={null} {...props} />;
     case 'json':

@@ -1,18 +1,21 @@
-import { Button, Drawer } from 'antd';
+import { Button, Drawer, Dropdown } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { Download, Play, Plus, Settings2, Upload } from 'lucide-react';
+import { Download, FileUp, Play, Plus, Settings2 } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { Instance, Model } from '../../api/types';
+import { saveFile } from '../../components/csv';
 import { Clip, Empty, Icon, Loading, PageHead, ProblemNote, Time } from '../../components/base';
 import { ResourceList, type ListColumn } from '../../components/ResourceList';
+import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
-import { Import } from './Import';
+import { ImportDrawer } from './ImportDrawer';
 import { InstanceForm } from './InstanceForm';
 import { ModelIcon } from './ModelIcon';
+import { single } from './rules';
 import { AttributeValue, plain } from './values';
 
 // What a person looks for first, when a model has too many attributes for one line.
@@ -63,7 +66,7 @@ export default function Instances() {
         title: tl(a.title),
         extra: !usual.has(a.name),
         num: a.kind === 'integer' || a.kind === 'decimal',
-        sort: a.kind === 'list' || a.kind === 'multi_enum' || a.kind === 'table' || a.kind === 'json' ? undefined : a.name,
+        sort: single(a.kind) ? a.name : undefined,
         text: (r) => plain(r.attributes[a.name]),
         render: (r) => AttributeCell({ attribute: a, row: r }),
       })),
@@ -82,17 +85,14 @@ export default function Instances() {
                 {t('jobs.runHere')}
               </Button>
             )}
-            <Button icon={<Icon of={Download} />} href={api.cmdb.exportUrl(m.name, { filter: url.filter, search: url.q, sort: url.sort })} download={`${m.name}.csv`}>
-              {t('import.export')}
-            </Button>
-            {can('cmdb.write') && (
-              <Button icon={<Icon of={Upload} />} onClick={() => setImporting(true)}>
-                {t('import.import')}
-              </Button>
-            )}
             {can('cmdb.model') && (
               <Button icon={<Icon of={Settings2} />} onClick={() => void navigate({ to: `/models/${m.name}` })}>
                 {t('cmdb.attributes')}
+              </Button>
+            )}
+            {can('cmdb.write') && (
+              <Button icon={<Icon of={FileUp} />} onClick={() => setImporting(true)}>
+                {t('import.open')}
               </Button>
             )}
             {can('cmdb.write') && (
@@ -114,6 +114,7 @@ export default function Instances() {
         rowTo={(r) => `/cmdb/${m.name}/${r.id}`}
         searchable
         filter={{ model: m.name, attributes: m.attributes }}
+        toolbar={<ExportButton model={m.name} />}
         empty={
           <Empty title={t('cmdb.empty', { model: tl(m.title) })} text={m.name === 'host' || onHosts ? t('cmdb.emptyFound') : t('cmdb.emptyText')}>
             {onHosts && can('nodes.manage') && <Link to="/nodes" search={{ enrol: '1' } as never}>{t('nodes.enrol')}</Link>}
@@ -121,7 +122,7 @@ export default function Instances() {
           </Empty>
         }
       />
-      <Import model={m} open={importing} onClose={() => setImporting(false)} />
+      <ImportDrawer model={m} open={importing} onClose={() => setImporting(false)} />
       <Drawer
         open={creating}
         onClose={() => setCreating(false)}
@@ -142,6 +143,34 @@ export default function Instances() {
         />
       </Drawer>
     </div>
+  );
+}
+
+/** All that matches, as a file that the host writes. */
+function ExportButton({ model }: { model: string }) {
+  const { t } = useI18n();
+  const [url] = useUrl();
+  const save = useAct<'csv' | 'json', Blob>({
+    run: (format) => api.cmdb.export(model, { format, filter: url.filter, search: url.q, sort: url.sort }),
+    then: (file, format) =>
+      // The mark tells spreadsheets that this is UTF-8; an import knows it.
+      format === 'csv' ? saveFile(`${model}.csv`, 'text/csv', new Blob(['\uFEFF', file])) : saveFile(`${model}.json`, 'application/json', file),
+  });
+  return (
+    <Dropdown
+      trigger={['click']}
+      placement="bottomRight"
+      menu={{
+        items: [
+          { key: 'csv', label: t('export.csv'), onClick: () => save.mutate('csv') },
+          { key: 'json', label: t('export.json'), onClick: () => save.mutate('json') },
+        ],
+      }}
+    >
+      <Button icon={<Icon of={Download} />} loading={save.isPending} title={t('export.hint')}>
+        {t('export.open')}
+      </Button>
+    </Dropdown>
   );
 }
 

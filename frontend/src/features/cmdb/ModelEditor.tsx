@@ -8,9 +8,12 @@ import type { Attribute, AttributeKind, Model } from '../../api/types';
 import { Chip, Empty, Icon, Loading, Note, PageHead, Panel, ProblemNote } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n, type Text } from '../../i18n';
+import { AttributeInput, fromInput, toInput } from './InstanceForm';
 import { modelIconNames } from './ModelIcon';
+import { isNumber, isText, KINDS, single, wrong } from './rules';
 
-const KINDS: AttributeKind[] = ['text', 'long_text', 'integer', 'decimal', 'boolean', 'timestamp', 'enum', 'multi_enum', 'date', 'ip', 'cidr', 'mac', 'url', 'list', 'table', 'json'];
+/** What can name an instance. */
+const NAMING = new Set<AttributeKind>(['text', 'ip', 'cidr', 'mac', 'url']);
 const GROUPS = ['resources', 'services', 'cloud', 'business', 'organisation', 'other'];
 
 interface Draft {
@@ -149,7 +152,7 @@ function Editor({ model }: { model?: Model }) {
               <Select allowClear options={[...new Set([...modelIconNames, ...(model?.icon ? [model.icon] : [])])].map((i) => ({ value: i, label: i }))} />
             </Form.Item>
             <Form.Item name="display" label={t('cmdb.display')} extra={t('cmdb.displayHint')} rules={[{ required: true }]}>
-              <Select options={attributes.filter((a) => a.kind === 'text').map((a) => ({ value: a.name, label: tl(a.title) || a.name }))} />
+              <Select options={attributes.filter((a) => NAMING.has(a.kind)).map((a) => ({ value: a.name, label: tl(a.title) || a.name }))} />
             </Form.Item>
           </div>
         </Form>
@@ -244,6 +247,19 @@ function Editor({ model }: { model?: Model }) {
   );
 }
 
+/** The rules of a draft, of those that its kind can have. Throws SyntaxError for a default that is no JSON. */
+export function rulesOf(d: Pick<AttributeDraft, 'kind' | 'pattern' | 'min' | 'max' | 'default' | 'options'>, before?: Attribute): Pick<Attribute, 'pattern' | 'min' | 'max' | 'default'> {
+  const measured = isText(d.kind) || isNumber(d.kind);
+  // A table's is nothing that can be entered here: it stays.
+  const value = d.kind === 'table' ? (before?.default ?? null) : fromInput({ name: '', title: '', kind: d.kind }, d.default);
+  return {
+    ...(isText(d.kind) && d.pattern ? { pattern: d.pattern } : {}),
+    ...(measured && typeof d.min === 'number' ? { min: d.min } : {}),
+    ...(measured && typeof d.max === 'number' ? { max: d.max } : {}),
+    ...(value === null || (Array.isArray(value) && value.length === 0) ? {} : { default: value }),
+  };
+}
+
 interface AttributeDraft {
   name: string;
   title_en: string;
@@ -253,12 +269,13 @@ interface AttributeDraft {
   section?: string;
   options?: string[];
   columns?: string[];
-  pattern?: string;
-  min?: number | null;
-  max?: number | null;
   required: boolean;
   indexed: boolean;
   unique: boolean;
+  pattern?: string;
+  min?: number | null;
+  max?: number | null;
+  default?: unknown;
 }
 
 function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attribute?: Attribute; unique: boolean; taken: string[]; onClose: () => void; onSave: (a: Attribute, unique: boolean) => void }) {
@@ -266,7 +283,11 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
   const [form] = Form.useForm<AttributeDraft>();
   const kind = Form.useWatch('kind', form) ?? attribute?.kind ?? 'text';
   const title = pair(attribute?.title);
-  const indexable = !['long_text', 'list', 'multi_enum', 'table', 'json'].includes(kind);
+  const options = Form.useWatch('options', form) ?? attribute?.options ?? [];
+  const bounds = { min: Form.useWatch('min', form) ?? undefined, max: Form.useWatch('max', form) ?? undefined };
+  const indexable = single(kind) && kind !== 'long_text';
+  const measured = isText(kind) || isNumber(kind);
+  const probe: Attribute = { name: 'default', title: t('rule.default'), kind, options, ...bounds };
   return (
     <Modal open onCancel={onClose} onOk={() => form.submit()} title={attribute ? t('cmdb.editAttribute', { name: attribute.name }) : t('cmdb.addAttribute')} okText={t('action.ok')}>
       <Form<AttributeDraft>
@@ -280,13 +301,18 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
           unit: attribute?.unit ?? undefined,
           section: attribute?.section ?? 'identity',
           options: attribute?.options,
-          pattern: attribute?.pattern,
-          min: attribute?.min,
-          max: attribute?.max,
           columns: attribute?.columns?.map((c) => c.name),
           required: attribute?.required ?? false,
           indexed: attribute?.indexed ?? false,
           unique,
+          pattern: attribute?.pattern,
+          min: attribute?.min,
+          max: attribute?.max,
+          default: attribute ? toInput(attribute, attribute.default) : undefined,
+        }}
+        onValuesChange={(changed) => {
+          // What suited the kind before does not suit another.
+          if ('kind' in changed) form.setFieldsValue({ pattern: undefined, min: undefined, max: undefined, default: undefined });
         }}
         onFinish={(d) =>
           onSave(
@@ -297,17 +323,13 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
               ...(d.unit ? { unit: d.unit } : {}),
               ...(d.section ? { section: d.section } : {}),
               ...(d.kind === 'enum' || d.kind === 'multi_enum' ? { options: d.options ?? [] } : {}),
-              ...(d.pattern ? { pattern: d.pattern } : {}),
-              ...(typeof d.min === 'number' ? { min: d.min } : {}),
-              ...(typeof d.max === 'number' ? { max: d.max } : {}),
-              // Set by the API; kept when the rest is changed here.
-              ...(attribute?.default === undefined ? {} : { default: attribute.default }),
               ...(d.kind === 'table'
                 ? { columns: (d.columns ?? []).map((n) => attribute?.columns?.find((c) => c.name === n) ?? { name: n, title: { en: n }, kind: 'text' as const }) }
                 : {}),
               required: d.required,
               indexed: indexable && d.indexed,
               editable: attribute?.editable ?? true,
+              ...rulesOf(d, attribute),
             },
             indexable && d.unique,
           )
@@ -342,21 +364,6 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
               <Input placeholder="bytes, ms, %" />
             </Form.Item>
           )}
-          {(kind === 'text' || kind === 'long_text') && (
-            <Form.Item name="pattern" label={t('cmdb.pattern')} extra={t('cmdb.patternHint')}>
-              <Input className="mono-input" placeholder="^R[0-9]+$" />
-            </Form.Item>
-          )}
-          {['text', 'long_text', 'integer', 'decimal'].includes(kind) && (
-            <>
-              <Form.Item name="min" label={t(kind === 'integer' || kind === 'decimal' ? 'cmdb.min' : 'cmdb.shortest')}>
-                <InputNumber style={{ width: '100%' }} />
-              </Form.Item>
-              <Form.Item name="max" label={t(kind === 'integer' || kind === 'decimal' ? 'cmdb.max' : 'cmdb.longest')}>
-                <InputNumber style={{ width: '100%' }} />
-              </Form.Item>
-            </>
-          )}
           {(kind === 'enum' || kind === 'multi_enum') && (
             <Form.Item name="options" label={t('cmdb.options')} className="wide" rules={[{ required: true, message: t('form.required') }]}>
               <Select mode="tags" open={false} tokenSeparators={[',']} suffixIcon={null} />
@@ -365,6 +372,64 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
           {kind === 'table' && (
             <Form.Item name="columns" label={t('cmdb.columns')} className="wide" rules={[{ required: true, message: t('form.required') }]}>
               <Select mode="tags" open={false} tokenSeparators={[',']} suffixIcon={null} />
+            </Form.Item>
+          )}
+          {isText(kind) && (
+            <Form.Item name="pattern" label={t('rule.pattern')} className="wide" extra={t('rule.patternHelp')} rules={[{ max: 500, message: t('form.tooLong', { n: 500 }) }]}>
+              <Input className="mono-input" spellCheck={false} autoCapitalize="off" autoComplete="off" placeholder="^[A-Z]{3}-[0-9]+$" />
+            </Form.Item>
+          )}
+          {measured && (
+            <>
+              <Form.Item name="min" label={isText(kind) ? t('rule.minLength') : t('rule.min')}>
+                <InputNumber style={{ width: '100%' }} {...(isText(kind) ? { min: 0, precision: 0 } : {})} />
+              </Form.Item>
+              <Form.Item
+                name="max"
+                label={isText(kind) ? t('rule.maxLength') : t('rule.max')}
+                dependencies={['min']}
+                rules={[{ validator: (_, v) => (typeof v === 'number' && typeof bounds.min === 'number' && v < bounds.min ? Promise.reject(new Error(t('form.tooSmall', { n: bounds.min }))) : Promise.resolve()) }]}
+              >
+                <InputNumber style={{ width: '100%' }} {...(isText(kind) ? { min: 0, precision: 0 } : {})} />
+              </Form.Item>
+            </>
+          )}
+          {kind !== 'table' && (
+            <Form.Item
+              key={kind}
+              name="default"
+              label={t('rule.default')}
+              className={['long_text', 'list', 'json'].includes(kind) ? 'wide' : undefined}
+              extra={t('rule.defaultHint')}
+              dependencies={['min', 'max', 'options']}
+              rules={[
+                {
+                  validator: (_, v) => {
+                    const w = wrong(probe, v);
+                    if (w) return Promise.reject(new Error(t(`form.${w.what}`, { n: w.n })));
+                    const chosen: unknown[] = kind === 'enum' || kind === 'multi_enum' ? [v ?? []].flat() : [];
+                    if (!chosen.every((o) => options.includes(o as string))) return Promise.reject(new Error(t('rule.defaultNoOption')));
+                    try {
+                      fromInput(probe, v);
+                      return Promise.resolve();
+                    } catch (e) {
+                      return Promise.reject(new Error(t('form.notJson', { why: e instanceof Error ? e.message : '' })));
+                    }
+                  },
+                },
+              ]}
+            >
+              {kind === 'boolean' ? (
+                <Select
+                  allowClear
+                  options={[
+                    { value: true, label: t('value.yes') },
+                    { value: false, label: t('value.no') },
+                  ]}
+                />
+              ) : (
+                <AttributeInput attribute={probe} />
+              )}
             </Form.Item>
           )}
         </div>

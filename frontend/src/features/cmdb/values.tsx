@@ -8,6 +8,7 @@ import { Chip, Clip, JsonView, Status, Time } from '../../components/base';
 import { quantity } from '../../components/format';
 import { useI18n, type Text } from '../../i18n';
 import { useCan } from '../../session';
+import { formed } from './rules';
 
 const STATES = new Set(['online', 'offline', 'running', 'stopped', 'unknown', 'active', 'failed']);
 
@@ -38,7 +39,8 @@ export function AttributeValue({ attribute, value, compact }: { attribute: Attri
       const text = String(value);
       return STATES.has(text) ? <Status value={text} still /> : text;
     }
-    case 'list': {
+    case 'list':
+    case 'multi_enum': {
       const items = Array.isArray(value) ? value : [value];
       if (compact) return <Clip>{items.map(plain).join(', ')}</Clip>;
       return (
@@ -56,6 +58,18 @@ export function AttributeValue({ attribute, value, compact }: { attribute: Attri
       return <ValueTable columns={attribute.columns ?? []} rows={Array.isArray(value) ? value : []} label={tl(attribute.title)} />;
     case 'json':
       return compact ? <Clip mono>{JSON.stringify(value)}</Clip> : <JsonView value={value} />;
+    case 'ip':
+    case 'cidr':
+    case 'mac':
+      return compact ? <Clip mono>{plain(value)}</Clip> : <span className="mono">{plain(value)}</span>;
+    case 'url':
+      // Whatever is stored, only these lead anywhere.
+      if (compact || !formed('url', plain(value))) return compact ? <Clip>{plain(value)}</Clip> : plain(value);
+      return (
+        <a href={plain(value)} target="_blank" rel="noreferrer">
+          {plain(value)}
+        </a>
+      );
     case 'long_text':
       return compact ? <Clip>{plain(value)}</Clip> : <span style={{ whiteSpace: 'pre-wrap' }}>{plain(value)}</span>;
     default: {
