@@ -38,6 +38,7 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "PATCH /nodes/{id}" => json!({"name": "mine"}),
         "POST /plugins" => json!({"id": "inspection-center", "permissions": []}),
         "PUT /plugins/{id}/settings" | "POST /plugins/{id}/upgrade" | "POST /plugins/{id}/rollback" => json!({}),
+        "POST /plugins/{id}/data" => json!("what a viewer would have it keep"),
         "PUT /plugins/{id}/permissions" => json!({"permissions": []}),
         "POST /plugins/{id}/actions/{action}" => json!({}),
         "POST /schedules" => json!({"name": "s", "cron": "0 6 * * *", "timezone": "UTC", "target": {"kind": "workflow", "name": "theirs"}}),

@@ -11,6 +11,7 @@ mod hands;
 mod inspection;
 mod kills;
 mod packages;
+mod plugin_data;
 mod scripts;
 mod secrets;
 mod tables;

@@ -45,6 +45,16 @@ pub enum RuntimeError {
     /// Compiling the component took more than it may.
     #[error("{0}")]
     CompileLimit(String),
+    /// A file of a plugin's data cannot be taken.
+    #[error("{message}")]
+    Data {
+        /// Stable code.
+        code: &'static str,
+        /// The HTTP status that fits.
+        status: u16,
+        /// What is wrong, and where.
+        message: String,
+    },
     /// The component imports what the grant does not cover.
     #[error("the component imports what it was not granted: {}", .0.join("; "))]
     Ungranted(Vec<String>),
@@ -174,7 +184,7 @@ impl RuntimeError {
             RuntimeError::CompileLimit(_) => "plugin.compile_limit",
             RuntimeError::Ungranted(_) => "plugin.ungranted_import",
             RuntimeError::Busy { .. } => "plugin.busy",
-            RuntimeError::Throttled { code, .. } => code,
+            RuntimeError::Throttled { code, .. } | RuntimeError::Data { code, .. } => code,
             RuntimeError::Quarantined { .. } => "plugin.quarantined",
             RuntimeError::RolledBack { .. } => "plugin.rolled_back",
             RuntimeError::CpuBudget { .. } => "plugin.cpu_budget",
@@ -219,7 +229,7 @@ impl RuntimeError {
             RuntimeError::Quarantined { .. } => 503,
             RuntimeError::CpuBudget { .. } | RuntimeError::Memory { .. } | RuntimeError::Trap { .. } => 502,
             RuntimeError::WallTime { .. } => 504,
-            RuntimeError::Plugin { status, .. } => *status,
+            RuntimeError::Plugin { status, .. } | RuntimeError::Data { status, .. } => *status,
             RuntimeError::Workflow(e) => e.status(),
             RuntimeError::Document(e) => crate::interfaces::document_status(e),
             RuntimeError::Access(_) | RuntimeError::Store(_) | RuntimeError::Internal(_) => 500,

@@ -109,6 +109,8 @@ pub(crate) struct Inner {
     pending_changed: tokio::sync::watch::Sender<u64>,
     /// Installing and removing happen one after the other.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    /// Exports and imports of data happen one after the other: each holds a connection, or a plugin's writes.
+    pub(crate) carrying: tokio::sync::Mutex<()>,
     pub(crate) shutdown: CancellationToken,
     ticker: OnceLock<()>,
 }
@@ -204,6 +206,7 @@ impl Plugins {
             pending: RwLock::default(),
             pending_changed: tokio::sync::watch::Sender::new(0),
             changing: tokio::sync::Mutex::new(()),
+            carrying: tokio::sync::Mutex::new(()),
             shutdown,
             ticker: OnceLock::new(),
         };
@@ -217,6 +220,7 @@ impl Plugins {
         let _ = self.inner.services.workflows.set(workflows);
         self.tick();
         self.finish_interrupted_changes().await?;
+        self.forget_forsaken_imports().await?;
         let rows = self.inner.services.db.fetch_all("SELECT * FROM plugins ORDER BY id", &[]).await?;
         for row in &rows {
             let stored = read(row)?;

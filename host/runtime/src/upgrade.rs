@@ -20,7 +20,7 @@ use crate::plugin::Loaded;
 use crate::service::{Installed, Plugins, Stored};
 
 /// How long calls of the old version may take to end before a migration goes on beside them; they can then no longer write.
-const DRAIN: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 /// A version with what belongs to it.
 pub(crate) struct Setting {

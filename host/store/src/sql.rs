@@ -404,6 +404,19 @@ impl Db {
         })
     }
 
+    /// Begins a transaction that only reads, all of it as it is now, whatever is written meanwhile. It stops no writer, but holds a
+    /// connection: nothing slow may happen in it either.
+    pub async fn begin_read(&self) -> Result<Tx, StoreError> {
+        Ok(Tx {
+            inner: match &*self.inner {
+                Inner::Sqlite { read, .. } => TxInner::Sqlite(read.begin().await?),
+                Inner::Postgres { pool } => TxInner::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?),
+            },
+            after_commit: Vec::new(),
+            database: self.identity(),
+        })
+    }
+
     /// Rows of a read-only statement, outside any transaction.
     pub async fn fetch_all(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
         let text = AssertSqlSafe(placeholders(self.dialect(), sql));
@@ -549,6 +562,22 @@ impl Tx {
                 .map(Row::Postgres)
                 .collect(),
         })
+    }
+
+    /// The same, row by row until their column `bytes` comes to more than `most`; at least one row, if there is one.
+    pub async fn fetch_within(&mut self, sql: &str, params: &[Value], most: i64) -> Result<Vec<Row>, StoreError> {
+        let text = AssertSqlSafe(placeholders(self.dialect(), sql));
+        let (rows, _) = match &mut self.inner {
+            TxInner::Sqlite(tx) => {
+                let rows = bind_all!(sqlx::query::<Sqlite>(text), params, sqlite).fetch(&mut **tx);
+                within(rows.map_ok(Row::Sqlite), most).await?
+            }
+            TxInner::Postgres(tx) => {
+                let rows = bind_all!(sqlx::query::<Postgres>(text), params, postgres).fetch(&mut **tx);
+                within(rows.map_ok(Row::Postgres), most).await?
+            }
+        };
+        Ok(rows)
     }
 
     /// The first row of a statement, if any.

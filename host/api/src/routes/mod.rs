@@ -8,6 +8,7 @@ pub mod events;
 pub mod jobs;
 pub mod nodes;
 pub mod overview;
+pub mod plugin_data;
 pub mod plugin_life;
 pub mod plugins;
 pub mod run_acts;
@@ -29,6 +30,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(nodes::router())
         .merge(overview::router())
         .merge(catalog::router())
+        .merge(plugin_data::router())
         .merge(plugin_life::router())
         .merge(plugins::router())
         .merge(system::router())

@@ -8,6 +8,7 @@ mod build_world;
 mod check;
 mod check_explain;
 mod component_test;
+mod data;
 mod dev;
 mod dev_host;
 mod doctor;
@@ -126,6 +127,32 @@ pub enum PluginCommand {
         #[arg(default_value = ".")]
         path: PathBuf,
     },
+    /// Write all that an installed plugin stored to a file, but for what is secret
+    Export {
+        /// The plugin
+        id: String,
+        #[command(flatten)]
+        host: data::HostFlags,
+        /// The file [default: ID.jsonl]
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Also its settings
+        #[arg(long)]
+        settings: bool,
+    },
+    /// Put the data of such a file in the place of all that the same plugin stored, there or on another host
+    Import {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        host: data::HostFlags,
+        /// Check all of it, say what would be done, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Also take its settings
+        #[arg(long)]
+        settings: bool,
+    },
     /// Show what is in a package
     Inspect {
         /// The package
@@ -194,6 +221,10 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
         }
         PluginCommand::Test { dir } => crate::runtime()?.block_on(component_test::test(&dir)),
         PluginCommand::Check { path } => check_explain::explain(&path),
+        PluginCommand::Export { id, host, out, settings } => crate::runtime()?.block_on(data::export(&id, out, settings, &host)),
+        PluginCommand::Import { file, host, dry_run, settings } => {
+            crate::runtime()?.block_on(data::import(&file, dry_run, settings, &host))
+        }
         PluginCommand::Inspect { package } => inspect(&package),
         PluginCommand::Manifest { package, out } => registry::manifest(&package, out),
         PluginCommand::Push { package, reference, access, replace } => registry::push(&package, &reference, &access, replace),

@@ -5,6 +5,7 @@
 //! All writes take the caller's transaction: the change, its history, its audit entry and its event are one.
 
 mod aggregate;
+mod carry;
 mod check;
 mod define;
 mod past;

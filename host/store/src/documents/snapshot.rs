@@ -59,14 +59,14 @@ impl Documents {
         Ok(())
     }
 
-    async fn collections_in(&self, tx: &mut Tx, prefix: &str) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn collections_in(&self, tx: &mut Tx, prefix: &str) -> Result<Vec<String>, StoreError> {
         let sql = format!("SELECT name FROM collections WHERE {} ORDER BY name", crate::sql::prefix_sql(tx.dialect(), "name"));
         let rows = tx.fetch_all(&sql, &crate::sql::prefix_values(prefix)).await?;
         rows.iter().map(|r| r.text("name")).collect()
     }
 
     /// As the database says, and not as it is believed to be: the transaction may have made it a moment ago.
-    async fn table_in(&self, tx: &mut Tx, name: &str) -> Result<String, DocumentError> {
+    pub(super) async fn table_in(&self, tx: &mut Tx, name: &str) -> Result<String, DocumentError> {
         let row = tx.fetch_optional("SELECT table_name, spec FROM collections WHERE name = ?", params![name]).await?;
         Ok(decode(row, name)?.table)
     }
