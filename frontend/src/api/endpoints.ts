@@ -106,8 +106,11 @@ export const api = {
     preview: (cron: string, timezone: string) => http.post<{ times: string[] }>('/schedules/preview', { cron, timezone }),
   },
   catalog: {
-    list: () => http.get<A.Page<A.CatalogEntry>>('/catalog'),
-    get: (id: string) => http.get<A.CatalogEntry>(segment`/catalog/${id}`),
+    list: (q: { search?: string; category?: string; state?: string } = {}) => http.get<A.Page<A.CatalogEntry>>('/catalog', q),
+    get: (id: string, version?: string) => http.get<A.CatalogEntry>(segment`/catalog/${id}`, { version }),
+    categories: () => http.get<A.Page<{ name: string; plugins: number }>>('/catalog-categories'),
+    sources: () => http.get<A.Page<A.CatalogSource>>('/catalogs'),
+    refresh: () => http.post<A.Page<A.CatalogSource>>('/catalogs/refresh'),
   },
   plugins: {
     list: () => http.get<A.Page<A.Plugin>>('/plugins'),

@@ -480,6 +480,44 @@ export interface CatalogEntry {
   digest: string;
   problem: string | null;
   installed: string | null;
+  /** Whether a newer version than the installed one can be installed. */
+  upgrade: boolean;
+  /** Names of the catalogs that have it. */
+  catalogs: string[];
+  /** Plugins that it needs: versions by id. */
+  requires: Record<string, string>;
+  /** Markdown, its start; only where one plugin is asked for. */
+  changelog: string | null;
+  /** Addresses of images. */
+  screenshots: string[];
+  /** Newest first. */
+  versions: CatalogVersion[];
+}
+
+export interface CatalogVersion {
+  version: string;
+  digest: string;
+  size: number;
+  api: string;
+  /** Chosen only when it is asked for. */
+  prerelease: boolean;
+  state: Signature['state'];
+  problem: string | null;
+  catalogs: string[];
+}
+
+/** Where a catalog stands. */
+export interface CatalogSource {
+  name: string;
+  source: string;
+  kind: 'folder' | 'web' | 'registry';
+  problem: string | null;
+  packages: number;
+  serial: number | null;
+  publisher: string | null;
+  expires_at: string | null;
+  tried_at: string | null;
+  fetched_at: string | null;
 }
 
 export interface PluginPage {

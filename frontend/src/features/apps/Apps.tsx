@@ -14,7 +14,7 @@ export default function Apps() {
   const { t, tl } = useI18n();
   const navigate = useNavigate();
   const plugins = usePlugins();
-  const catalog = useQuery({ queryKey: ['catalog', 'list'], queryFn: api.catalog.list });
+  const catalog = useQuery({ queryKey: ['catalog', 'list'], queryFn: () => api.catalog.list() });
   const newer = (id: string, version: string) =>
     (catalog.data?.items ?? [])
       .filter((e) => e.id === id && e.problem === null && e.version !== null && compareVersions(e.version, version) > 0)

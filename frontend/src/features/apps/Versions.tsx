@@ -88,7 +88,7 @@ export function Versions({ plugin: p }: { plugin: Plugin }) {
 
 /** The newer version that the catalog offers, if it does. */
 function useNewest(p: Plugin): string | null {
-  const catalog = useQuery({ queryKey: ['catalog', 'list'], queryFn: api.catalog.list });
+  const catalog = useQuery({ queryKey: ['catalog', 'list'], queryFn: () => api.catalog.list() });
   const all = (catalog.data?.items ?? []).filter((e) => e.id === p.id && e.problem === null && e.version !== null && compareVersions(e.version, p.version) > 0);
   return all.map((e) => e.version ?? '').sort(compareVersions).at(-1) ?? null;
 }

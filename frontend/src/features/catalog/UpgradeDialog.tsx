@@ -1,4 +1,4 @@
-import { Button, Checkbox, Modal } from 'antd';
+import { Button, Checkbox } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
@@ -8,7 +8,7 @@ import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { Scope } from '../apps/AppPermissions';
 import { byWeight, chosenGrants, keptGrants, lostGrants } from '../apps/usage';
-import { AppIcon } from './AppIcon';
+import { AppDialog } from './AppDialog';
 
 /** What a newer version asks for beyond the installed one: nothing new is granted that was not ticked here. */
 export function UpgradeDialog({ id, name, icon, version, onClose }: { id: string; name: string; icon: string | null; version: string; onClose: () => void }) {
@@ -28,26 +28,12 @@ export function UpgradeDialog({ id, name, icon, version, onClose }: { id: string
     then: onClose,
   });
   return (
-    <Modal
-      open
-      onCancel={onClose}
-      width={640}
-      centered
-      styles={{ body: { maxHeight: 'calc(100dvh - 220px)', overflowY: 'auto' } }}
-      mask={{ closable: false }}
-      title={
-        <span className="row" style={{ gap: 10 }}>
-          <AppIcon url={icon} name={name} />
-          <span>
-            {t('upgrade.title', { name })}
-            {plan.data && (
-              <div className="dim" style={{ fontWeight: 400 }}>
-                {plan.data.from} → {plan.data.to}
-              </div>
-            )}
-          </span>
-        </span>
-      }
+    <AppDialog
+      icon={icon}
+      name={name}
+      title={t('upgrade.title', { name })}
+      sub={plan.data && `${plan.data.from} → ${plan.data.to}`}
+      onClose={onClose}
       footer={
         <>
           <Button onClick={onClose}>{t('action.cancel')}</Button>
@@ -61,7 +47,7 @@ export function UpgradeDialog({ id, name, icon, version, onClose }: { id: string
       {plan.isPending && <Loading />}
       {plan.data && <Changes plan={plan.data} granted={granted} onChange={setChosen} />}
       <ProblemNote error={upgrade.error} />
-    </Modal>
+    </AppDialog>
   );
 }
 

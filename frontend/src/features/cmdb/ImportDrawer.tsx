@@ -9,6 +9,7 @@ import { Icon, Note, ProblemNote } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { AGENTS_OWN } from './InstanceForm';
+import { rowProblem } from './rowProblem';
 import { single } from './rules';
 
 const MAX_FILE_MIB = 16;
@@ -210,7 +211,8 @@ function Report({ answer, model, done }: { answer: BulkAnswer; model: Model; don
   const failed = answer.rows.filter((r) => r.outcome === 'failed');
   const shown = failed.slice(0, MAX_SHOWN);
   // The host names attributes where it checks values, and columns of the file where it reads cells.
-  const attribute = (r: RowAnswer) => tl(model.attributes.find((a) => a.name === r.attribute)?.title) || r.attribute || '';
+  const of = (r: RowAnswer) => model.attributes.find((a) => a.name === r.attribute);
+  const attribute = (r: RowAnswer) => tl(of(r)?.title) || r.attribute || '';
   return (
     <>
       <div className="stats" aria-live="polite">
@@ -250,7 +252,7 @@ function Report({ answer, model, done }: { answer: BulkAnswer; model: Model; don
                       {attribute(r)}
                     </td>
                     <td data-label={t('import.problem')} style={{ overflowWrap: 'anywhere' }}>
-                      {r.detail}
+                      {rowProblem(r, of(r), t, attribute(r))}
                     </td>
                   </tr>
                 ))}

@@ -1,18 +1,16 @@
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { createMemoryHistory, createRootRoute, createRoute, createRouter, RouterProvider } from '@tanstack/react-router';
-import { render, screen, waitFor } from '@testing-library/react';
+import { screen, waitFor } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Attribute, AttributeKind, BulkAnswer, Change, Graph, Instance as Item, Model, Session } from '../../api/types';
-import { I18nProvider } from '../../i18n';
-import { SessionProvider } from '../../session';
-import { ThemeProvider } from '../../theme';
+import { describe, expect, it } from 'vitest';
+import type { Attribute, AttributeKind, BulkAnswer, Change, Graph, Instance as Item, Model } from '../../api/types';
+import { translate } from '../../i18n';
+import { host, show as showAt } from '../../test/page';
 import { fit, layout, NODE_HEIGHT } from './graphLayout';
 import { restorable } from './History';
 import { usualKey, importable, ImportDrawer } from './ImportDrawer';
 import Instance from './Instance';
 import { fromInput, InstanceForm, toInput } from './InstanceForm';
 import { rulesOf } from './ModelEditor';
+import { rowProblem } from './rowProblem';
 import { formed, single, wrong } from './rules';
 
 // What browsers have and jsdom lacks.
@@ -89,6 +87,25 @@ describe('files', () => {
   });
 });
 
+describe('what is wrong with a row', () => {
+  const said = (detail: string, attribute = 'vlan', title = 'VLAN 编号') => rowProblem({ attribute, detail }, a(attribute), (key, values) => translate('zh', key, values), title);
+  it.each([
+    ['vlan has to be a whole number, and is "1.5"', 'VLAN 编号须为整数，实际为 "1.5"'],
+    ['vlan has to be at most 4094', 'VLAN 编号须为不大于 4094 的值'],
+    ['vlan has to be at most 12 characters', 'VLAN 编号须为至多 12 个字符'],
+    ['vlan has to be text that matches ^[A-Z]{3}-[0-9]+$', 'VLAN 编号须为符合 ^[A-Z]{3}-[0-9]+$ 的文本'],
+    ['vlan has to be a list of some of dmz, core, edge', 'VLAN 编号须为以下选项中的若干项：dmz, core, edge'],
+    ['vlan is in the key, so the row needs it', 'VLAN 编号用于识别记录，此行不能为空'],
+    ['the row has 9 cells, and the first line 7', '此行有 9 个单元格，而首行有 7 个'],
+    ['there is no host nope; it may have been deleted', '不存在记录 nope，可能已被删除'],
+  ])('%s is said in Chinese', (detail, chinese) => expect(said(detail)).toBe(chinese));
+  it('stays as the host says it where it is not known', () => {
+    expect(said('vlan has to be blue')).toBe('vlan has to be blue');
+    expect(said('something else')).toBe('something else');
+    expect(rowProblem({ attribute: null, detail: null }, undefined, (key) => translate('zh', key), '')).toBe('');
+  });
+});
+
 describe('the past', () => {
   const change = (version: number, after: Change['after']) => ({ version, after }) as Change;
   it('can be gone back to, but not to what is, nor to a deletion', () => {
@@ -133,38 +150,7 @@ describe('the map', () => {
 // ---- on the page ----
 const model: Model = { name: 'rack', title: 'Rack', group: 'resources', builtin: false, version: 1, display: 'name', attributes: [a('name'), a('units', 'integer', { min: 1, max: 60, default: 42 }), a('notes', 'list')], unique: [['name']] };
 
-type Answer = (url: URL, init: RequestInit) => unknown;
-/** A host of a few paths; what it is asked is kept. */
-function host(paths: Record<string, Answer>) {
-  const asked: { method: string; url: URL; body: RequestInit['body'] }[] = [];
-  vi.stubGlobal('fetch', (input: string, init: RequestInit = {}) => {
-    const url = new URL(input, 'http://x');
-    asked.push({ method: init.method ?? 'GET', url, body: init.body });
-    const answer = paths[`${init.method ?? 'GET'} ${url.pathname.slice('/api/v1'.length)}`];
-    const value = answer?.(url, init);
-    if (value === undefined) return Promise.resolve(new Response(JSON.stringify({ code: 'cmdb.not_found', title: 'Not found', detail: 'there is none' }), { status: 404 }));
-    return Promise.resolve(new Response(JSON.stringify(value), { status: 200 }));
-  });
-  return asked;
-}
-afterEach(() => vi.unstubAllGlobals());
-
-function show(ui: React.ReactNode, permissions = ['cmdb.read', 'cmdb.write'], path = '/cmdb/rack/r1') {
-  const root = createRootRoute();
-  const route = createRoute({ getParentRoute: () => root, path: '/cmdb/$model/$id', component: () => ui });
-  const router = createRouter({ routeTree: root.addChildren([route]), history: createMemoryHistory({ initialEntries: [path] }) });
-  return render(
-    <QueryClientProvider client={new QueryClient({ defaultOptions: { queries: { retry: false } } })}>
-      <I18nProvider locale="en">
-        <ThemeProvider>
-          <SessionProvider value={{ id: 'u', name: 'ada', display_name: 'Ada', role: 'operator', permissions } as Session}>
-            <RouterProvider router={router as never} />
-          </SessionProvider>
-        </ThemeProvider>
-      </I18nProvider>
-    </QueryClientProvider>,
-  );
-}
+const show = (ui: React.ReactNode, permissions = ['cmdb.read', 'cmdb.write']) => showAt(ui, { permissions, path: '/cmdb/rack/r1', route: '/cmdb/$model/$id' });
 
 describe('an import', () => {
   const wrongRow = { row: 3, outcome: 'failed', id: null, label: null, attribute: 'units', code: 'x', detail: 'units has to be a whole number' };
