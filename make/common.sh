@@ -54,12 +54,31 @@ need_force() {
     fail "apt-get could not install $1; its output is in ${TMPDIR:-/tmp}/plenum-apt.log. ${3:-Install it by hand and run make again}"
 }
 
+NODE_AT_LEAST=20.19.0
+# What the portal's tools need where the system has an older one: Debian 12 has 18.
+NODE_INSTEAD=22.23.3
+
 need_node() {
   need node "nodejs npm" "builds the portal"
   need npm npm "builds the portal"
-  local v
+  local v machine
+  [ -x "$CACHE/node/bin/node" ] && PATH=$CACHE/node/bin:$PATH
   v=$(node --version | tr -d v)
-  version_at_least "$v" 20.19.0 || fail "Node.js $v is too old for the portal's tools; install 20.19 or newer (https://nodejs.org) and run make again"
+  version_at_least "$v" "$NODE_AT_LEAST" && return 0
+  case $(uname -m) in
+    x86_64) machine=x64 ;;
+    aarch64) machine=arm64 ;;
+    *) fail "Node.js $v is too old for the portal's tools; install $NODE_AT_LEAST or newer (https://nodejs.org) and run make again" ;;
+  esac
+  say "found Node.js $v; $NODE_AT_LEAST or newer is needed: installing $NODE_INSTEAD from the npm registry into $CACHE/node"
+  rm -rf "$CACHE/node.new"
+  npm install --silent --no-audit --no-fund --no-save --prefix "$CACHE/node.new" "node-linux-$machine@$NODE_INSTEAD" >"${TMPDIR:-/tmp}/plenum-node.log" 2>&1 ||
+    fail "Node.js $NODE_INSTEAD could not be installed; npm's output is in ${TMPDIR:-/tmp}/plenum-node.log. Install $NODE_AT_LEAST or newer (https://nodejs.org) and run make again"
+  rm -rf "$CACHE/node"
+  mv "$CACHE/node.new/node_modules/node-linux-$machine" "$CACHE/node"
+  rm -rf "$CACHE/node.new"
+  PATH=$CACHE/node/bin:$PATH
+  hash -r
 }
 
 # Python with what makes environments: plugins in Python are built in one.

@@ -7,6 +7,7 @@ PORT=${PLENUM_PORT:-8080}
 AGENT_PORT=${PLENUM_AGENT_PORT:-8444}
 URL=http://127.0.0.1:$PORT
 
+need curl curl "asks the host whether it is ready"
 make/build.sh all
 mkdir -p "$DATA"
 chmod 700 "$DATA"
