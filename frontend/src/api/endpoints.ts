@@ -1,5 +1,5 @@
 /** Every call that the portal makes, by domain. Paths and shapes are named here and nowhere else. */
-import { http, Problem, segment } from './client';
+import { buildUrl, http, Problem, segment } from './client';
 import type * as A from './types';
 
 type L = A.ListParams & Record<string, string | number | boolean | undefined>;
@@ -131,6 +131,9 @@ export const api = {
     upgrade: (id: string, b: { version?: string; permissions?: string[] }) => http.post<A.Plugin>(segment`/plugins/${id}/upgrade`, b),
     rollback: (id: string, data: 'keep' | 'restore') => http.post<A.Plugin>(segment`/plugins/${id}/rollback`, { data }),
     release: (id: string) => http.post<A.Plugin>(segment`/plugins/${id}/release`),
+    /** Where a browser fetches all that it stored. */
+    dataUrl: (id: string, settings: boolean) => buildUrl(segment`/plugins/${id}/data`, settings ? { settings } : {}),
+    importData: (id: string, file: File, q: { dry_run: boolean; settings: boolean }) => http.sendFile<A.DataImport>(segment`/plugins/${id}/data`, file.slice(0, file.size, 'application/x-ndjson'), q),
     action: (id: string, name: string, input: A.Json) => http.post<A.Json>(segment`/plugins/${id}/actions/${name}`, input),
   },
 };

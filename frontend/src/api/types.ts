@@ -649,3 +649,20 @@ export interface PluginTrap {
   input: string | null;
   log: PluginLog[];
 }
+
+/** What an import of an app's data did, or would do. */
+export interface DataImport {
+  plugin: string;
+  dry_run: boolean;
+  /** The version that the data come from. */
+  version: string;
+  installed_version: string;
+  exported_at: string;
+  /** `~keyvalue` holds keys and values. */
+  collections: { name: string; records: number; replaces: number }[];
+  records: number;
+  replaces: number;
+  /** Names of those that are taken. */
+  settings: string[];
+  warnings: string[];
+}

@@ -15,6 +15,7 @@ import { AppIcon } from '../catalog/AppIcon';
 import { Signature } from '../catalog/Signature';
 import { AppLogs } from './AppLogs';
 import { AppPermissions } from './AppPermissions';
+import { Data } from './Data';
 import { Failures } from './Failures';
 import { Usage } from './Usage';
 import { Versions } from './Versions';
@@ -90,6 +91,7 @@ export default function AppDetail() {
           ...(manage
             ? [
                 { to: `/apps/${p.id}/settings`, label: t('apps.settings') },
+                { to: `/apps/${p.id}/data`, label: t('data.tab') },
                 { to: `/apps/${p.id}/logs`, label: t('apps.logs') },
                 { to: `/apps/${p.id}/failures`, label: t('failures.title') },
               ]
@@ -100,9 +102,10 @@ export default function AppDetail() {
       {tab === 'permissions' && <AppPermissions plugin={p} />}
       {tab === 'versions' && <Versions plugin={p} />}
       {tab === 'settings' && <Settings id={p.id} />}
+      {tab === 'data' && manage && <Data plugin={p} />}
       {tab === 'logs' && <AppLogs id={p.id} />}
       {tab === 'failures' && <Failures id={p.id} />}
-      {!['', 'permissions', 'versions', 'settings', 'logs', 'failures'].includes(tab) && <Empty icon={CircleHelp} title={t('error.notFound')} text={t('error.notFoundText')} />}
+      {!['', 'permissions', 'versions', 'settings', ...(manage ? ['data'] : []), 'logs', 'failures'].includes(tab) && <Empty icon={CircleHelp} title={t('error.notFound')} text={t('error.notFoundText')} />}
       {removing && <Uninstall plugin={p} onClose={() => setRemoving(false)} />}
     </div>
   );
