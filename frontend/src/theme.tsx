@@ -21,8 +21,19 @@ function stored(): ThemeChoice {
   return v === 'light' || v === 'dark' ? v : 'system';
 }
 
-function systemMode(): Mode {
-  return window.matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
+const DARK = '(prefers-color-scheme: dark)';
+const STILL = '(prefers-reduced-motion: reduce)';
+
+/** Whether the system asks for this, now and when it changes. */
+function useMedia(query: string): boolean {
+  const [matches, setMatches] = useState(() => window.matchMedia(query).matches);
+  useEffect(() => {
+    const media = window.matchMedia(query);
+    const on = () => setMatches(media.matches);
+    media.addEventListener('change', on);
+    return () => media.removeEventListener('change', on);
+  }, [query]);
+  return matches;
 }
 
 export function useTheme(): ThemeState {
@@ -31,7 +42,7 @@ export function useTheme(): ThemeState {
   return v;
 }
 
-function antdTheme(mode: Mode) {
+function antdTheme(mode: Mode, motion: boolean) {
   const p = palettes[mode];
   return {
     algorithm: mode === 'dark' ? antd.darkAlgorithm : antd.defaultAlgorithm,
@@ -64,6 +75,7 @@ function antdTheme(mode: Mode) {
       boxShadow: p.shadow,
       boxShadowSecondary: p.shadow,
       wireframe: false,
+      motion,
       motionDurationMid: '0.12s',
       motionDurationSlow: '0.16s',
     },
@@ -77,19 +89,14 @@ function antdTheme(mode: Mode) {
   };
 }
 
-/** Chooses light or dark (the system's choice unless told otherwise) and gives antd our tokens and language. */
+/** Chooses light or dark (the system's choice unless told otherwise) and gives antd our tokens and language; nothing moves for people who asked
+ * their system for that. */
 export function ThemeProvider({ children }: { children: ReactNode }) {
   const { locale } = useI18n();
   const [choice, setChoice] = useState<ThemeChoice>(stored);
-  const [system, setSystem] = useState<Mode>(systemMode);
+  const system: Mode = useMedia(DARK) ? 'dark' : 'light';
+  const motion = !useMedia(STILL);
   const mode = choice === 'system' ? system : choice;
-
-  useEffect(() => {
-    const media = window.matchMedia('(prefers-color-scheme: dark)');
-    const on = () => setSystem(media.matches ? 'dark' : 'light');
-    media.addEventListener('change', on);
-    return () => media.removeEventListener('change', on);
-  }, []);
 
   useEffect(() => {
     const root = document.documentElement;
@@ -110,7 +117,7 @@ export function ThemeProvider({ children }: { children: ReactNode }) {
     }),
     [choice, mode],
   );
-  const config = useMemo(() => antdTheme(mode), [mode]);
+  const config = useMemo(() => antdTheme(mode, motion), [mode, motion]);
   return (
     <Ctx.Provider value={value}>
       <ConfigProvider theme={config} locale={locale === 'zh' ? zhCN : enUS} wave={{ disabled: true }} button={{ autoInsertSpace: false }} componentSize="middle">
