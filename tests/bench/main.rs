@@ -1,6 +1,7 @@
-//! `make bench`: figures of the real binaries, printed, not asserted. With the argument `workflows` only those of workflows.
+//! `make bench`: figures of the real binaries, printed, not asserted. With the argument `workflows` or `plugins` only those.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod plugins;
 mod workflows;
 
 use std::process::{Command, Stdio};
@@ -47,8 +48,14 @@ async fn latency(http: &reqwest::Client, url: &str, token: &str, n: usize) -> Ve
 #[tokio::main]
 async fn main() {
     println!("binaries: {}", bin_dir().display());
-    workflows::workflows().await;
-    if std::env::args().nth(1).as_deref() == Some("workflows") {
+    let only = std::env::args().nth(1);
+    if only.as_deref() != Some("workflows") {
+        plugins::plugins().await;
+    }
+    if only.as_deref() != Some("plugins") {
+        workflows::workflows().await;
+    }
+    if only.is_some() {
         return;
     }
     let mut host = Host::start(HostOptions::default()).await;

@@ -4,6 +4,7 @@
 mod catalogs;
 mod compile;
 mod ctk;
+mod figures;
 mod guests;
 mod http;
 mod life;
