@@ -3,33 +3,82 @@
 use std::path::Path;
 use std::process::Command;
 
-use plenum_tests::{Agent, Host, HostOptions, bin_dir, eventually};
+use plenum_tests::{Agent, Client, Host, HostOptions, bin_dir, eventually};
 use serde_json::{Value, json};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_component_of_contract_0_1_0_does_all_that_it_did() {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("frozen/contract-0.1.0");
-    let shop = tempfile::tempdir().unwrap();
-    let plenum = |args: &[&str]| {
-        let done = Command::new(bin_dir().join("plenum")).arg("plugin").args(args).current_dir(&from).output().expect("plenum runs");
+/// A host with the components of these versions in its catalog, and what has to stay while it runs.
+async fn host_with(contracts: &[&str]) -> (Host, [tempfile::TempDir; 2]) {
+    let (shop, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let key = keys.path().join("k").display().to_string();
+    let plenum = |from: &Path, args: &[&str]| {
+        let done = Command::new(bin_dir().join("plenum")).arg("plugin").args(args).current_dir(from).output().expect("plenum runs");
         assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
     };
-    let keys = tempfile::tempdir().unwrap();
-    let key = keys.path().join("k").display().to_string();
-    plenum(&["keygen", "--no-password", "--out", &key]);
-    plenum(&["pack", "--component", "frozen.wasm", "--key", &format!("{key}.key"), "--out", &shop.path().display().to_string()]);
-
+    plenum(keys.path(), &["keygen", "--no-password", "--out", &key]);
+    for version in contracts {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("frozen/contract-{version}"));
+        let out = shop.path().display().to_string();
+        plenum(&from, &["pack", "--component", "frozen.wasm", "--key", &format!("{key}.key"), "--out", &out]);
+    }
     let trusted_keys = vec![format!("Tests={key}.pub")];
     let host = Host::start(HostOptions { catalogs: vec![shop.path().to_owned()], trusted_keys, ..HostOptions::default() }).await;
-    let admin = host.admin().await;
-    let _agent = Agent::start(&host).await;
+    (host, [shop, keys])
+}
+
+/// A node, known to the CMDB.
+async fn node(host: &Host, admin: &Client) -> Agent {
+    let agent = Agent::start(host).await;
     eventually("the agent's facts to reach the CMDB", || async {
         admin.get("/api/v1/cmdb/models/host/instances").await["items"].as_array()?.first().cloned()
     })
     .await;
+    agent
+}
+
+/// Installs a plugin with all that it asks for.
+async fn install(admin: &Client, id: &str) {
     let catalog = admin.get("/api/v1/catalog").await;
-    let permissions: Vec<&Value> = catalog["items"][0]["permissions"].as_array().expect("permissions").iter().map(|p| &p["name"]).collect();
-    admin.post("/api/v1/plugins", json!({"id": "frozen", "permissions": permissions})).await;
+    let entry = catalog["items"].as_array().unwrap().iter().find(|e| e["id"] == id).expect("in the catalog");
+    let permissions: Vec<&Value> = entry["permissions"].as_array().expect("permissions").iter().map(|p| &p["name"]).collect();
+    admin.post("/api/v1/plugins", json!({"id": id, "permissions": permissions})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn components_of_two_contracts_live_in_one_host() {
+    let (host, _kept) = host_with(&["0.1.0", "0.2.0"]).await;
+    let admin = host.admin().await;
+    for id in ["frozen", "frozen-two"] {
+        install(&admin, id).await;
+    }
+    let did = admin.post("/api/v1/plugins/frozen-two/actions/everything", json!({})).await;
+    assert_eq!(
+        did,
+        json!({
+            "models": ["host", "system", "team"], "name": {"kind": "text", "required": true, "titled": true}, "unknown": true,
+            "outcomes": ["RowOutcome::Created", "RowOutcome::Created", "RowOutcome::Failed"], "wrong": ["cmdb.invalid_instance", 422],
+            "undone": [false, true], "listed": ["back", "front"], "searched": ["front"], "long_ago": 0, "before": [null, "face"], "stale": 409,
+            "falls": ["back", "face"], "needs": ["face", "back"], "nothing": ["back"], "related": [1, 0], "gone": true,
+            "restored": "face", "first": "front",
+            "history": [[5, null, true, true], [4, null, false, true], [3, "no longer needed", true, false], [2, "a better name", true, true],
+                [1, "because", false, true]],
+            "count": 1, "foreign": 403
+        })
+    );
+    let _agent = node(&host, &admin).await;
+    // The one of the first contract, over the same interface's older version, and on the same records.
+    let did = admin.post("/api/v1/plugins/frozen/http/everything", json!({})).await;
+    assert_eq!((&did["stale"], &did["gone"], &did["foreign"]), (&json!(409), &json!(true), &json!(403)), "{did:#}");
+    let systems = admin.get("/api/v1/cmdb/models/system/instances?sort=name").await;
+    let names: Vec<&Value> = systems["items"].as_array().unwrap().iter().map(|i| &i["label"]).collect();
+    assert_eq!(names, ["back", "front"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_of_contract_0_1_0_does_all_that_it_did() {
+    let (host, _kept) = host_with(&["0.1.0"]).await;
+    let admin = host.admin().await;
+    let _agent = node(&host, &admin).await;
+    install(&admin, "frozen").await;
 
     let app = "/api/v1/plugins/frozen/http";
     let mut did = admin.post(&format!("{app}/everything"), json!({})).await;

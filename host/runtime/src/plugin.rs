@@ -15,7 +15,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use crate::bindings::plenum::types::types::Error as WitError;
 use crate::breaker::Outcome;
 use crate::call::{CallInfo, CallState, Gate, Limits, store};
-use crate::interfaces::{INTERFACES, OUTGOING, WASI};
+use crate::interfaces::{INTERFACES, OUTGOING, WASI, unknown};
 use crate::life::{HostLimits, Life, Visit};
 use crate::logs::Level;
 use crate::outgoing::Rules;
@@ -171,7 +171,7 @@ pub fn ungranted(engine: &Engine, component: &Component, grant: &Grant) -> Vec<S
             Some(i) => {
                 out.push(format!("{name}: ask for the permission {}", i.needs.iter().map(|p| p.name()).collect::<Vec<_>>().join(" or ")))
             }
-            None => out.push(format!("{name}: this host offers no such interface")),
+            None => out.push(unknown(name)),
         }
     }
     out
@@ -185,6 +185,9 @@ impl Loaded {
         let code = match &parts.component {
             None => None,
             Some(component) => {
+                for (name, _) in component.component_type().imports(engine) {
+                    m.require_import(name)?;
+                }
                 let missing = ungranted(engine, component, &parts.grant);
                 if !missing.is_empty() {
                     return Err(RuntimeError::Ungranted(missing));

@@ -55,8 +55,9 @@ pub fn plain(name: &str) -> &str {
 /// The permission that a function takes; none for what every plugin may call. Mirrors what the host's domains check.
 pub fn permission(interface: &str, function: &str) -> Option<Permission> {
     Some(match (interface, function) {
-        ("plenum:cmdb/instances", "create" | "update" | "delete") => Permission::CmdbWrite,
-        ("plenum:cmdb/instances", _) => Permission::CmdbRead,
+        ("plenum:cmdb/instances", "create" | "update" | "delete" | "write-bulk" | "restore") => Permission::CmdbWrite,
+        ("plenum:cmdb/associations", "associate" | "dissociate") => Permission::CmdbWrite,
+        ("plenum:cmdb/instances" | "plenum:cmdb/associations" | "plenum:cmdb/models", _) => Permission::CmdbRead,
         ("plenum:jobs/executions", "run" | "cancel") => Permission::JobsRun,
         ("plenum:jobs/executions", _) => Permission::JobsRead,
         ("plenum:workflow/runs", "get") => Permission::WorkflowRead,
@@ -106,6 +107,9 @@ fn imports(m: &Manifest, c: &Interfaces, report: &mut Report) {
         if !name.starts_with("plenum:") && !name.starts_with("wasi:") {
             report.problems.push(format!("the component imports {name}, which no host offers; was it built for another platform?"));
             continue;
+        }
+        if let Err(e) = m.require_import(name) {
+            report.problems.push(e.to_string());
         }
         let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for f in functions {

@@ -80,6 +80,8 @@ fn text(m: &Manifest, c: &Interfaces) -> String {
 fn own(m: &Manifest, name: &str, functions: &[String]) -> String {
     let what = match plain(name) {
         "plenum:cmdb/instances" => "records of the CMDB",
+        "plenum:cmdb/associations" => "links between records of the CMDB",
+        "plenum:cmdb/models" => "models of the CMDB",
         "plenum:jobs/executions" => "scripts on nodes",
         "plenum:workflow/runs" => "runs of workflows",
         "plenum:workflow/schedules" => "the plugin's schedules",

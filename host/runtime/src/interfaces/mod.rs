@@ -1,5 +1,6 @@
 //! The host interfaces that plugins import: each a module with its bindings to a domain, and the permission that it needs.
-//! Adding one touches its module and the list here.
+//! Adding one touches its module and the list here. The modules speak the newest contract; those of older ones, below a module for each
+//! version, answer with them.
 
 mod calls;
 mod cmdb;
@@ -10,6 +11,7 @@ mod jobs;
 mod keyvalue;
 mod log;
 mod store;
+mod v0_1;
 mod workflow;
 
 pub(crate) use cmdb::{cmdb_status, document_status, sort};
@@ -21,15 +23,18 @@ use plenum_access::Permission;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::plenum as b;
+use crate::bindings::v0_1::plenum as b0_1;
 use crate::bindings::wasi as w;
 use crate::call::CallState;
 
 /// Bytes of a page of records: they are in the host's memory before they are in the plugin's, and a thousand large ones would fill it.
 const MAX_PAGE_BYTES: i64 = 8 << 20;
 
+const CMDB: &[Permission] = &[Permission::CmdbRead, Permission::CmdbWrite];
+
 /// A host interface.
 pub struct Interface {
-    /// Start of its name among a component's imports.
+    /// Start of its name among a component's imports, with the versions that are compatible with this one.
     pub import: &'static str,
     /// Any of these permissions links it; none are needed when empty. Each call is checked again.
     pub needs: &'static [Permission],
@@ -40,48 +45,63 @@ pub struct Interface {
 /// All of them.
 pub const INTERFACES: &[Interface] = &[
     Interface {
-        import: "plenum:cmdb/instances@",
-        needs: &[Permission::CmdbRead, Permission::CmdbWrite],
+        import: "plenum:cmdb/instances@0.1.",
+        needs: CMDB,
+        link: |l| b0_1::cmdb::instances::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:cmdb/models@0.2.",
+        needs: &[Permission::CmdbRead],
+        link: |l| b::cmdb::models::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:cmdb/instances@0.2.",
+        needs: CMDB,
         link: |l| b::cmdb::instances::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface {
-        import: "plenum:jobs/executions@",
+        import: "plenum:cmdb/associations@0.2.",
+        needs: CMDB,
+        link: |l| b::cmdb::associations::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:jobs/executions@0.1.",
         needs: &[Permission::JobsRun, Permission::JobsRead],
         link: |l| b::jobs::executions::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface {
-        import: "plenum:workflow/runs@",
+        import: "plenum:workflow/runs@0.1.",
         needs: &[Permission::WorkflowRun, Permission::WorkflowRead],
         link: |l| b::workflow::runs::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface {
-        import: "plenum:workflow/schedules@",
+        import: "plenum:workflow/schedules@0.1.",
         needs: &[Permission::WorkflowRun],
         link: |l| b::workflow::schedules::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface {
-        import: "plenum:store/documents@",
+        import: "plenum:store/documents@0.1.",
         needs: &[Permission::Store],
         link: |l| b::store::documents::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface {
-        import: "plenum:events/publisher@",
+        import: "plenum:events/publisher@0.1.",
         needs: &[Permission::EventsPublish],
         link: |l| b::events::publisher::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
-    Interface { import: "plenum:log/log@", needs: &[], link: |l| b::log::log::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
+    Interface { import: "plenum:log/log@0.1.", needs: &[], link: |l| b::log::log::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
     Interface {
-        import: "plenum:plugin/context@",
+        import: "plenum:plugin/context@0.1.",
         needs: &[],
         link: |l| b::plugin::context::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface {
-        import: "plenum:plugin/secrets@",
+        import: "plenum:plugin/secrets@0.1.",
         needs: &[],
         link: |l| b::plugin::secrets::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface {
-        import: "plenum:plugin/calls@",
+        import: "plenum:plugin/calls@0.1.",
         needs: &[Permission::PluginsUse],
         link: |l| b::plugin::calls::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
@@ -101,8 +121,30 @@ pub const INTERFACES: &[Interface] = &[
         needs: &[Permission::Store],
         link: |l| w::keyvalue::batch::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
-    Interface { import: "plenum:types/types@", needs: &[], link: |l| b::types::types::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
+    Interface {
+        import: "plenum:types/types@0.1.",
+        needs: &[],
+        link: |l| b::types::types::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
 ];
+
+/// What to say of an import that none of them is.
+pub fn unknown(import: &str) -> String {
+    let plain = import.split('@').next().unwrap_or(import);
+    let versions: Vec<&str> = INTERFACES
+        .iter()
+        .filter_map(|i| i.import.strip_prefix(plain)?.strip_prefix('@'))
+        .map(|v| v.trim_end_matches('.'))
+        .filter(|v| !v.is_empty())
+        .collect();
+    if versions.is_empty() {
+        return format!("{import}: this host offers no such interface");
+    }
+    format!(
+        "{import}: this host offers {plain} in the versions {}; build the component for one of them, or update the host",
+        versions.join(" and ")
+    )
+}
 
 /// Imports of WASI that every component may have: with the empty context they have no power.
 pub const WASI: &[&str] =

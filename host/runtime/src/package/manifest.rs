@@ -8,7 +8,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 
-use super::{API_VERSION, PackageError, Problem, nearest};
+use super::{API_VERSIONS, PackageError, Problem, nearest};
 
 /// A text in several languages, by language tag (`en`, `zh`). A plain string counts as English.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -351,6 +351,24 @@ impl Manifest {
     pub fn require_api(&self) -> Result<(), PackageError> {
         fits(&self.api)
     }
+
+    /// Whether the contract that the manifest names has what its component imports.
+    pub fn require_import(&self, import: &str) -> Result<(), PackageError> {
+        let Some((_, version)) = import.strip_prefix("plenum:").and_then(|i| i.rsplit_once('@')) else { return Ok(()) };
+        let Ok(since) = semver::Version::parse(version) else { return Ok(()) };
+        let spoken: Vec<semver::Version> = spoken().collect();
+        // One that no version of this host's contract has is not for the manifest to mend.
+        if !spoken.contains(&since) || spoken.iter().any(|v| *v >= since && self.api.matches(v)) {
+            return Ok(());
+        }
+        let since = format!("{}.{}", since.major, since.minor);
+        Err(PackageError::Import { import: import.to_owned(), since, required: self.api.to_string() })
+    }
+}
+
+/// The contracts of this host.
+fn spoken() -> impl Iterator<Item = semver::Version> {
+    API_VERSIONS.iter().filter_map(|v| semver::Version::parse(v).ok())
 }
 
 /// Just enough to tell a manifest of the future from a mistake.
@@ -360,8 +378,7 @@ struct Asked {
 }
 
 pub(super) fn fits(api: &semver::VersionReq) -> Result<(), PackageError> {
-    let host = semver::Version::parse(API_VERSION).map_err(|e| PackageError::Internal(e.to_string()))?;
-    if api.matches(&host) { Ok(()) } else { Err(PackageError::Api { required: api.to_string(), host: API_VERSION }) }
+    if spoken().any(|v| api.matches(&v)) { Ok(()) } else { Err(PackageError::Api { required: api.to_string() }) }
 }
 
 /// What cannot be read: from a newer contract it is that which matters, not the key that this host does not know.

@@ -36,8 +36,8 @@ pub(crate) use archive::digest;
 pub(crate) use plenum_store::filter::nearest;
 pub(crate) use reference::is_digest;
 
-/// Version of the contract (`wit/`, the manifest) that this host offers; a manifest's `api` has to match it.
-pub const API_VERSION: &str = "0.1.0";
+/// Versions of the contract (`wit/`, the manifest) that this host speaks, the newest last; a manifest's `api` has to match one of them.
+pub const API_VERSIONS: &[&str] = &["0.1.0", "0.2.0"];
 
 /// Kinds of fields of a collection.
 pub const FIELD_KINDS: &[&str] =
@@ -86,13 +86,25 @@ pub enum PackageError {
     },
     /// It needs another contract than this host offers.
     #[error(
-        "the plugin needs the plugin API {required}, and this host offers {host}; install a version of the plugin that fits, or update the host"
+        "the plugin needs the plugin API {required}, and this host offers {}; install a version of the plugin that fits, or update the host",
+        API_VERSIONS.join(" and ")
     )]
     Api {
         /// What the manifest requires.
         required: String,
-        /// What is here.
-        host: &'static str,
+    },
+    /// The component uses a newer contract than its manifest names.
+    #[error(
+        "the component imports {import}, which came with the plugin API {since}, and its manifest says api = \"{required}\": \
+         write api = \"^{since}\" into plugin.toml, so that older hosts refuse the plugin in words"
+    )]
+    Import {
+        /// What it imports.
+        import: String,
+        /// The version of the contract that brought it, `0.2`.
+        since: String,
+        /// What the manifest requires.
+        required: String,
     },
     /// A key cannot be used.
     #[error("{0}")]
@@ -131,7 +143,7 @@ impl PackageError {
             PackageError::TooLarge(_) => "package.too_large",
             PackageError::Path(_) => "package.path",
             PackageError::Manifest { .. } => "package.manifest",
-            PackageError::Api { .. } => "package.api",
+            PackageError::Api { .. } | PackageError::Import { .. } => "package.api",
             PackageError::Key(_) => "package.key",
             PackageError::Internal(_) => "internal",
         }

@@ -3,6 +3,7 @@
 
 mod catalogs;
 mod compile;
+mod contract;
 mod ctk;
 mod figures;
 mod guests;

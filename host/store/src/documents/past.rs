@@ -7,6 +7,7 @@ use crate::{Tx, now_ms, params};
 
 /// The last change of each document until a moment, as if it were the collection's table. Two parameters: collection, moment.
 const AT: &str = "(SELECT h.document AS id, h.version AS version, h.at AS updated_at, h.after AS data, '' AS search, \
+    CAST(length(CAST(h.after AS TEXT)) AS BIGINT) AS bytes, \
     (SELECT MIN(f.at) FROM document_history f WHERE f.collection = h.collection AND f.document = h.document) AS created_at \
     FROM document_history h JOIN (SELECT MAX(seq) AS seq FROM document_history WHERE collection = ? AND at <= ? GROUP BY document) l \
     ON l.seq = h.seq WHERE h.after IS NOT NULL) AS past";

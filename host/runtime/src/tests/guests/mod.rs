@@ -9,7 +9,7 @@ pub const WEB: &str = include_str!("web.wat");
 /// A component of a world of `wasi.wit` from a core module in text.
 pub fn component(world: &str, wat: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
-    for dir in ["types", "cmdb", "jobs", "workflow", "store", "events", "log", "plugin", "wasi-config", "wasi-keyvalue"] {
+    for dir in ["types", "cmdb", "cmdb-0.2", "jobs", "workflow", "store", "events", "log", "plugin", "wasi-config", "wasi-keyvalue"] {
         resolve.push_dir(format!("{}/../../wit/{dir}", env!("CARGO_MANIFEST_DIR"))).expect("wit");
     }
     let package = resolve.push_str("wasi.wit", include_str!("wasi.wit")).expect("wit of the tests");

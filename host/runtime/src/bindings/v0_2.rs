@@ -1,11 +1,12 @@
-//! Host side of the contract, generated from `wit/`.
-#![allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
+//! The contract 0.2, the newest. Packages that it did not change keep the version in which they last changed.
 
 wasmtime::component::bindgen!({
     inline: r#"
         package plenum:host;
         world imports {
-            import plenum:cmdb/instances@0.1.0;
+            import plenum:cmdb/models@0.2.0;
+            import plenum:cmdb/instances@0.2.0;
+            import plenum:cmdb/associations@0.2.0;
             import plenum:jobs/executions@0.1.0;
             import plenum:workflow/runs@0.1.0;
             import plenum:workflow/schedules@0.1.0;
@@ -21,7 +22,7 @@ wasmtime::component::bindgen!({
             import wasi:keyvalue/batch@0.2.0-draft;
         }
     "#,
-    path: ["../../wit/types", "../../wit/cmdb", "../../wit/jobs", "../../wit/workflow", "../../wit/store", "../../wit/events", "../../wit/log", "../../wit/plugin", "../../wit/wasi-config", "../../wit/wasi-keyvalue"],
+    path: ["../../wit/types", "../../wit/cmdb-0.2", "../../wit/jobs", "../../wit/workflow", "../../wit/store", "../../wit/events", "../../wit/log", "../../wit/plugin", "../../wit/wasi-config", "../../wit/wasi-keyvalue"],
     world: "plenum:host/imports",
     imports: { default: async },
     with: { "wasi:keyvalue/store.bucket": crate::interfaces::Bucket },
