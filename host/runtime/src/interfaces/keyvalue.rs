@@ -71,11 +71,21 @@ impl CallState {
         }
     }
 
+    /// A transaction to write in. The collection is made before the first write, in a transaction of its own: making one waits for
+    /// all others who make one, and a write waits for nobody.
     async fn kv_begin(&mut self) -> Result<Tx, Error> {
-        let mut tx = self.services.db.begin().await.map_err(other)?;
-        let spec = CollectionSpec { name: self.kv(), schema: Schema::default(), indexed: Vec::new(), unique: Vec::new(), history: false };
-        self.services.docs.define(&mut tx, &spec).await.map_err(other)?;
-        Ok(tx)
+        match self.services.docs.schema(&self.kv()).await {
+            Ok(_) => {}
+            Err(DocumentError::NoCollection(_)) => {
+                let mut tx = self.services.db.begin().await.map_err(other)?;
+                let spec =
+                    CollectionSpec { name: self.kv(), schema: Schema::default(), indexed: Vec::new(), unique: Vec::new(), history: false };
+                self.services.docs.define(&mut tx, &spec).await.map_err(other)?;
+                tx.commit().await.map_err(other)?;
+            }
+            Err(e) => return Err(other(e)),
+        }
+        self.services.db.begin().await.map_err(other)
     }
 
     async fn kv_put(&mut self, tx: &mut Tx, id: &str, value: &[u8]) -> Result<(), Error> {

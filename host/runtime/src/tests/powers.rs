@@ -97,6 +97,42 @@ plenum_store::both_databases! {
         w.end().await;
     }
 
+    async fn a_write_does_not_wait_for_those_who_make_collections(db: Db) {
+        let w = World::new(db).await;
+        pages_only(&w, "one", STORE, &["store"]).await;
+        let mut c = call(&w, "one", None);
+        let c = c.data_mut();
+        let b = kv::Host::open(c, String::new()).await.unwrap().rep();
+        let b = || Resource::<Bucket>::new_borrow(b);
+        kv::HostBucket::set(c, b(), "first".into(), vec![1]).await.unwrap();
+        if w.db.dialect() == plenum_store::Dialect::Postgres {
+            let mut other = w.db.begin().await.unwrap();
+            let spec = plenum_store::CollectionSpec {
+                name: "of/another".into(),
+                schema: plenum_store::Schema::default(),
+                indexed: vec![],
+                unique: vec![],
+                history: false,
+            };
+            Documents::new(w.db.clone()).define(&mut other, &spec).await.unwrap();
+            soon(kv::HostBucket::set(c, b(), "second".into(), vec![2])).await.unwrap();
+            soon(atomics::Host::increment(c, b(), "n".into(), 1)).await.unwrap();
+            other.commit().await.unwrap();
+            assert_eq!(kv::HostBucket::get(c, b(), "second".into()).await.unwrap(), Some(vec![2]));
+        }
+        // What was dropped with the plugin is made again for the next of its name.
+        w.plugins.uninstall(&admin(), "one", true).await.unwrap();
+        pages_only(&w, "one", STORE, &["store"]).await;
+        let mut c = call(&w, "one", None);
+        let c = c.data_mut();
+        let b = kv::Host::open(c, String::new()).await.unwrap().rep();
+        let b = || Resource::<Bucket>::new_borrow(b);
+        assert_eq!(kv::HostBucket::get(c, b(), "first".into()).await.unwrap(), None);
+        kv::HostBucket::set(c, b(), "first".into(), vec![3]).await.unwrap();
+        assert_eq!(kv::HostBucket::get(c, b(), "first".into()).await.unwrap(), Some(vec![3]));
+        w.end().await;
+    }
+
     async fn what_is_read_at_once_is_bounded(db: Db) {
         let w = World::new(db).await;
         let things = "[[collections]]\nname = \"things\"\nfields = { n = \"int\" }\n";
