@@ -141,16 +141,20 @@ async fn what_takes_time_or_memory_without_end_is_stopped() {
         ("start", "plugin.cpu_budget", &["cpu_ms"], "interrupt"),
         ("memory", "plugin.memory", &["64 MiB", "memory_mb"], "unreachable"),
         ("deep", "plugin.trap", &[], "call stack exhausted"),
-        ("table", "plugin.trap", &[], "unreachable"),
-        // Of a resource table that holds 10,000.
-        ("handles", "plugin.trap", &[], "no free keys"),
-        ("headers", "plugin.trap", &[], ""),
-        ("huge", "plugin.trap", &[], "fuel"),
+        ("table", "plugin.tables", &["100000 entries", "table_elements"], "unreachable"),
+        ("handles", "plugin.handles", &["10000 resources", "handles"], "no free keys"),
+        ("headers", "plugin.headers", &["64 KiB", "header_kb"], "fields"),
+        ("many", "plugin.headers", &["64 KiB", "header_kb"], "fields"),
+        ("huge", "plugin.copied", &["32 MiB", "copied_mb"], "fuel"),
+        ("random", "plugin.random", &["64 KiB", "random_kb"], "exceeds limit"),
     ] {
         s.install(guest, guest, "", &[]).await;
         s.refused(guest, json!(1), code, words).await;
         let said = s.trap(guest).await;
         assert!(said.contains(trap), "{guest}: {said}");
+        // The administrator sees which limit it met.
+        let metrics = s.admin.get(&format!("/api/v1/plugins/{guest}/metrics")).await;
+        assert_eq!(metrics["stopped"], json!({code: 1}), "{guest}: {metrics:#}");
     }
     assert!(s.peak() < before + 600, "the host had {} MiB, and {before} before", s.peak());
 }
@@ -179,9 +183,14 @@ async fn answers_over_http_that_do_not_end_are_ended() {
         let mut answer = s.admin.request(Method::GET, &format!("/api/v1/plugins/{guest}/http/x")).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         let mut size = 0;
-        while let Ok(Some(c)) = answer.chunk().await {
-            size += c.len();
-        }
+        let end = loop {
+            match answer.chunk().await {
+                Ok(Some(c)) => size += c.len(),
+                end => break end,
+            }
+        };
+        // Nobody can take what came for all there is.
+        assert!(end.is_err(), "{guest}: {size} bytes look like a whole answer");
         assert!(size > 0 && started.elapsed() < Duration::from_secs(50), "{guest}: {size} bytes in {:?}", started.elapsed());
         let lines = s.log(guest).await;
         let told = |l: &Value| ["cpu_ms", "wall_ms"].iter().any(|w| l["message"].as_str().unwrap().contains(w));
@@ -212,6 +221,22 @@ async fn a_trap_in_any_export_ends_that_call_alone() {
     // Its last words fail as well, and it goes all the same.
     let (status, answer) = s.admin.send(Method::DELETE, "/api/v1/plugins/traps?data=delete", None).await;
     assert!(status.is_success(), "{status} {answer:#}");
+}
+
+#[tokio::test]
+async fn what_a_call_held_when_it_failed_is_given_back() {
+    let s = Stage::new().await;
+    s.install("holder", "holder", "", &[]).await;
+    for _ in 0..9 {
+        s.refused("holder", json!(1), "plugin.trap", &[]).await;
+    }
+    let before = s.peak();
+    // As many again, by another plugin: a tenth failure in a row would have the first left alone.
+    s.install("holder-too", "holder", "", &[]).await;
+    for _ in 0..9 {
+        s.refused("holder-too", json!(1), "plugin.trap", &[]).await;
+    }
+    assert!(s.peak() < before + 100, "the host had {} MiB, and {before} before", s.peak());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Configuration: a TOML file, then environment variables, then flags; the later wins. Decoded once, into types whose fields are
 //! all read.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub struct Plugins {
     pub compile: Compile,
     /// What each plugin may have.
     pub limits: PluginLimits,
+    /// What some of them may have instead, by id: `[plugins.limits_of.demo]`. What is not said there is as for all.
+    pub limits_of: BTreeMap<String, PluginLimits>,
     /// When a plugin that fails again and again is left alone.
     pub quarantine: Quarantine,
 }
@@ -86,6 +89,24 @@ pub struct PluginLimits {
     pub storage_mb: Option<u32>,
     /// One document, in KiB [default and most: 1024].
     pub document_kb: Option<u32>,
+    /// The most memory that a manifest can ask for, in MiB [default and most: 512].
+    pub memory_mb: Option<u32>,
+    /// The most CPU time of one call that a manifest can ask for, in milliseconds [default and most: 60000].
+    pub cpu_ms: Option<u32>,
+    /// The most time by the clock of one call that a manifest can ask for, in milliseconds [default and most: 300000].
+    pub wall_ms: Option<u32>,
+    /// The most calls at once that a manifest can ask for [default and most: 64].
+    pub concurrency: Option<u32>,
+    /// Entries of all tables of one call [default: 100000].
+    pub table_elements: Option<u32>,
+    /// Resources that one call holds at once [default: 10000].
+    pub handles: Option<u32>,
+    /// What one call of the host takes from the plugin, in MiB [default: 32].
+    pub copied_mb: Option<u32>,
+    /// Random numbers of one request, in KiB [default: 64].
+    pub random_kb: Option<u32>,
+    /// Headers of one request or answer that it makes, in KiB [default: 64].
+    pub header_kb: Option<u32>,
     /// Requests to the outside in a minute [default: 600].
     pub outgoing_per_minute: Option<u32>,
     /// One request to the outside, and its answer, in MiB [default: 16].
@@ -224,6 +245,8 @@ pub struct Config {
     pub compile_time: Duration,
     /// What each plugin may have.
     pub plugin_limits: HostLimits,
+    /// What some of them may have instead.
+    pub plugin_limits_of: BTreeMap<String, HostLimits>,
     /// Networks that workflows may reach besides the public internet.
     pub workflow_networks: Vec<String>,
     /// How long a finished job is kept.
@@ -265,6 +288,9 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         let key = key.lines().map(str::trim).rfind(|l| !l.is_empty() && !l.starts_with("untrusted comment:")).unwrap_or_default();
         publishers.push(short(&TrustedKey { name: name.to_owned(), key: key.to_owned() }));
     }
+    let quarantine = file.plugins.quarantine;
+    let plugin_limits = limited(HostLimits::default(), file.plugins.limits, quarantine);
+    let plugin_limits_of = file.plugins.limits_of.into_iter().map(|(id, l)| (id, limited(plugin_limits, l, quarantine))).collect();
     let given = if flags.catalogs.is_empty() { flags.catalog_dirs } else { flags.catalogs };
     let catalogs = if given.is_empty() { file.plugins.catalogs } else { given.into_iter().map(Catalog::Place).collect() };
     let catalogs = catalogs.iter().map(Catalog::spec).collect::<anyhow::Result<Vec<_>>>()?;
@@ -286,14 +312,16 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         developer_mode: flags.developer_mode || file.plugins.developer_mode,
         compile_memory_bytes: u64::from(file.plugins.compile.memory_mb.unwrap_or(4096).max(64)) << 20,
         compile_time: Duration::from_secs(u64::from(file.plugins.compile.cpu_s.unwrap_or(180).max(1))),
-        plugin_limits: plugin_limits(file.plugins.limits, file.plugins.quarantine),
+        plugin_limits,
+        plugin_limits_of,
         workflow_networks: file.workflows.networks,
         keep_executions: days(file.retention.executions_days, 90, "retention.executions_days")?,
     })
 }
 
-fn plugin_limits(l: PluginLimits, q: Quarantine) -> HostLimits {
-    let d = HostLimits::default();
+/// What is said, and `d` of what is not.
+fn limited(d: HostLimits, l: PluginLimits, q: Quarantine) -> HostLimits {
+    let millis = |n: u32| Duration::from_millis(u64::from(n.max(10)));
     let seconds = |n: u32| Duration::from_secs(u64::from(n.max(1)));
     HostLimits {
         queue: l.queue.map_or(d.queue, |n| n as usize),
@@ -301,6 +329,15 @@ fn plugin_limits(l: PluginLimits, q: Quarantine) -> HostLimits {
         log_lines_per_minute: l.log_lines_per_minute.unwrap_or(d.log_lines_per_minute),
         store_bytes: l.storage_mb.map_or(d.store_bytes, |mb| u64::from(mb) << 20),
         document_bytes: l.document_kb.map_or(d.document_bytes, |kb| (kb as usize) << 10).min(d.document_bytes),
+        memory_bytes: l.memory_mb.map_or(d.memory_bytes, |mb| (mb.max(1) as usize) << 20).min(d.memory_bytes),
+        cpu: l.cpu_ms.map_or(d.cpu, millis).min(d.cpu),
+        wall: l.wall_ms.map_or(d.wall, millis).min(d.wall),
+        concurrency: l.concurrency.map_or(d.concurrency, |n| n.max(1) as usize).min(d.concurrency),
+        table_elements: l.table_elements.map_or(d.table_elements, |n| n as usize),
+        handles: l.handles.map_or(d.handles, |n| n as usize),
+        copied_bytes: l.copied_mb.map_or(d.copied_bytes, |mb| (mb.max(1) as usize) << 20),
+        random_bytes: l.random_kb.map_or(d.random_bytes, |kb| u64::from(kb) << 10),
+        header_bytes: l.header_kb.map_or(d.header_bytes, |kb| (kb as usize) << 10),
         outgoing_per_minute: l.outgoing_per_minute.unwrap_or(d.outgoing_per_minute),
         outgoing_bytes: l.outgoing_mb.map_or(d.outgoing_bytes, |mb| u64::from(mb) << 20),
         quarantine: plenum_runtime::Quarantine {

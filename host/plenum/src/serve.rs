@@ -139,6 +139,7 @@ fn runtime_config(config: &Config) -> RuntimeConfig {
         developer_mode: config.developer_mode,
         compiler: Some(compiler),
         limits: config.plugin_limits,
+        limits_of: config.plugin_limits_of.clone(),
         workflow_networks: config.workflow_networks.clone(),
     }
 }

@@ -11,6 +11,7 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::engine::MAX_TABLE;
 use crate::life::Life;
 use crate::logs::{Level, Line};
 use crate::meter::Meter;
@@ -47,6 +48,18 @@ pub struct MemoryLimit {
     used: usize,
     pub peak: usize,
     pub refused: bool,
+    table_limit: usize,
+    tables: usize,
+    /// Entries of its tables.
+    pub tables_peak: usize,
+    /// The limit that a table would have gone beyond.
+    pub tables_refused: Option<usize>,
+}
+
+impl MemoryLimit {
+    fn new(bytes: usize, table_limit: usize) -> MemoryLimit {
+        MemoryLimit { limit: bytes, used: 0, peak: 0, refused: false, table_limit, tables: 0, tables_peak: 0, tables_refused: None }
+    }
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -61,8 +74,18 @@ impl ResourceLimiter for MemoryLimit {
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= 100_000)
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let tables = self.tables.saturating_sub(current).saturating_add(desired);
+        // Each has to fit into the pool too.
+        for (size, most) in [(tables, self.table_limit), (desired, MAX_TABLE)] {
+            if size > most {
+                self.tables_refused = Some(most);
+                return Ok(false);
+            }
+        }
+        self.tables = tables;
+        self.tables_peak = self.tables_peak.max(tables);
+        Ok(true)
     }
 }
 
@@ -181,6 +204,7 @@ impl Drop for CallState {
         life.cpu.spend(used.as_secs_f64() * 1000.0);
         life.stats.cpu_us.fetch_add(u64::try_from(used.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         life.stats.memory_peak.fetch_max(self.memory.peak as u64, Ordering::Relaxed);
+        life.stats.table_peak.fetch_max(self.memory.tables_peak as u64, Ordering::Relaxed);
         if !lines.is_empty() {
             self.services.logs.append(&self.plugin.id, lines);
         }
@@ -201,26 +225,26 @@ impl WasiHttpView for CallState {
 
 /// A fresh store.
 pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> Store<CallState> {
-    let limits = plugin.limits;
+    let (limits, most) = (plugin.limits, plugin.life.limits);
     let mut table = ResourceTable::new();
-    table.set_max_capacity(10_000);
+    table.set_max_capacity(most.handles);
     // Nothing: no arguments, environment, folders, sockets. Clocks and random numbers are all a component gets of WASI. What it prints is logged.
     let printed = Printed::default();
     let wasi = WasiCtxBuilder::new()
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
-        .max_random_size(64 << 10)
+        .max_random_size(most.random_bytes)
         .stdout(printed.output())
         .stderr(printed.error())
         .build();
     let mut http = WasiHttpCtx::new();
-    http.set_field_size_limit(64 << 10);
+    http.set_field_size_limit(most.header_bytes);
     let state = CallState {
         wasi,
         http,
         table,
-        memory: MemoryLimit { limit: limits.memory_bytes, used: 0, peak: 0, refused: false },
+        memory: MemoryLimit::new(limits.memory_bytes, most.table_elements),
         outgoing: Outgoing::new(plugin, services, &info.id),
         info,
         plugin: plugin.clone(),
@@ -235,8 +259,8 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
     };
     let mut store = Store::new(plugin.engine(), state);
     store.limiter(|s| &mut s.memory);
-    store.set_hostcall_fuel(32 << 20);
-    store.set_max_component_handles(10_000);
+    store.set_hostcall_fuel(most.copied_bytes);
+    store.set_max_component_handles(most.handles);
     // The callback runs when the guest computes while a tick passes: it yields, so that others get their turn, and when the budget
     // is used up it interrupts. Ticks themselves are not what is counted: the first after each wait for the host would be too.
     store.set_epoch_deadline(1);

@@ -145,8 +145,41 @@ impl Compiler {
     }
 }
 
+/// Components and modules within each other.
+const MAX_NESTING: u32 = 50;
+
+/// Refuses what would keep the compiler busy by its shape alone: it takes time with the square of the depth.
+pub(crate) fn bounded(wasm: &[u8]) -> Result<(), RuntimeError> {
+    use wasmparser::{Parser, Payload};
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload {
+            Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => {
+                depth += 1;
+                if depth > MAX_NESTING {
+                    return Err(refused(&format!("its parts are nested more than {MAX_NESTING} deep")));
+                }
+            }
+            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+            Ok(_) => {}
+            // The compiler says what is wrong with it.
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn refused(why: &str) -> RuntimeError {
-    RuntimeError::Component(format!("the component does not compile: {why}"))
+    RuntimeError::Component(format!("the component does not compile: {}", brief(why)))
+}
+
+/// What is said of a component, without the names of 100 KB that it may have.
+pub(crate) fn brief(words: &str) -> String {
+    const MOST: usize = 1_000;
+    match words.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}...", words.get(..at).unwrap_or_default()),
+        None => words.to_owned(),
+    }
 }
 
 /// The child's status for a component that is not valid.

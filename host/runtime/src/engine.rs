@@ -8,7 +8,7 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::RuntimeError;
-use crate::compile::Compiler;
+use crate::compile::{Compiler, brief};
 
 /// Length of one epoch: how long a guest computes before it is looked at and others get their turn.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -18,6 +18,8 @@ pub const MAX_MEMORY: usize = 512 * 1024 * 1024;
 
 /// Most calls at once, of all plugins together.
 pub const MAX_CALLS: usize = 128;
+/// Entries of one table.
+pub const MAX_TABLE: usize = 100_000;
 /// Core modules and tables of one component: those of scripting languages have some 40, a plugin of ours has 2.
 const MAX_PARTS: u32 = 64;
 /// Memories of one component.
@@ -57,7 +59,7 @@ pub fn engine() -> Result<Engine, RuntimeError> {
         .max_memories_per_component(MAX_MEMORIES)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
-        .table_elements(100_000)
+        .table_elements(MAX_TABLE)
         .max_memory_size(MAX_MEMORY)
         // Small: what stays resident is cleared by hand, the rest is given back to the kernel.
         .linear_memory_keep_resident(64 << 10)
@@ -112,6 +114,7 @@ impl CompileCache {
         {
             return Ok((c, true));
         }
+        crate::compile::bounded(wasm)?;
         let temporary = path.with_extension(format!("new{}", std::process::id()));
         let compiled = match &self.compiler {
             Some(compiler) => compiler.compile(wasm, &temporary),
@@ -122,10 +125,12 @@ impl CompileCache {
             return Err(e);
         }
         std::fs::rename(&temporary, &path).map_err(|e| RuntimeError::Internal(format!("the compile cache {}: {e}", path.display())))?;
-        match deserialize(engine, &path) {
-            Some(c) => Ok((c, false)),
-            None => Err(RuntimeError::Internal("what was compiled does not load; the host's log has the reason".into())),
-        }
+        // Compiled a moment ago for this engine: what does not load has more parts than a place of the pool.
+        open(engine, &path).map(|c| (c, false)).map_err(|e| {
+            let _ = std::fs::remove_file(&path);
+            let why = brief(&format!("{e:#}"));
+            RuntimeError::Component(format!("the component needs more than one call may have: {why}; make it of fewer and smaller parts"))
+        })
     }
 
     /// Removes what was compiled for a component that is gone.
@@ -139,12 +144,17 @@ fn in_process(engine: &Engine, wasm: &[u8], output: &Path) -> Result<(), Runtime
     std::fs::write(output, code).map_err(|e| RuntimeError::Internal(format!("the compile cache {}: {e}", output.display())))
 }
 
-fn deserialize(engine: &Engine, path: &Path) -> Option<Component> {
+fn open(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: the file was written by this code into a folder that only the host's user can enter (mode 0700); wasmtime itself
     // refuses code of another version or configuration.
     #[allow(unsafe_code)]
-    let loaded = unsafe { Component::deserialize_file(engine, path) };
-    match loaded {
+    unsafe {
+        Component::deserialize_file(engine, path)
+    }
+}
+
+fn deserialize(engine: &Engine, path: &Path) -> Option<Component> {
+    match open(engine, path) {
         Ok(c) => Some(c),
         Err(e) => {
             tracing::warn!(error = %e, path = %path.display(), "a file of the compile cache is not usable and is made anew");

@@ -134,6 +134,22 @@ pub enum RuntimeError {
         /// The limit.
         limit_mb: usize,
     },
+    /// The plugin wanted more of something else than it may have.
+    #[error(
+        "the plugin {plugin} {what} (call {call}); its author can do with less at once, or an administrator allow more under [plugins.limits] {key}"
+    )]
+    Limit {
+        /// The plugin.
+        plugin: String,
+        /// The call.
+        call: String,
+        /// Stable code of the limit.
+        code: &'static str,
+        /// Its key in the host's configuration.
+        key: &'static str,
+        /// What it did.
+        what: String,
+    },
     /// The plugin failed.
     #[error("the plugin {plugin} failed (call {call}); its log has the reason")]
     Trap {
@@ -190,6 +206,7 @@ impl RuntimeError {
             RuntimeError::CpuBudget { .. } => "plugin.cpu_budget",
             RuntimeError::WallTime { .. } => "plugin.wall_time",
             RuntimeError::Memory { .. } => "plugin.memory",
+            RuntimeError::Limit { code, .. } => code,
             RuntimeError::Trap { .. } => "plugin.trap",
             RuntimeError::Plugin { code, .. } => code,
             RuntimeError::Workflow(e) => e.code(),
@@ -227,7 +244,7 @@ impl RuntimeError {
             RuntimeError::Signature(_) => 403,
             RuntimeError::Busy { .. } | RuntimeError::Throttled { .. } => 429,
             RuntimeError::Quarantined { .. } => 503,
-            RuntimeError::CpuBudget { .. } | RuntimeError::Memory { .. } | RuntimeError::Trap { .. } => 502,
+            RuntimeError::CpuBudget { .. } | RuntimeError::Memory { .. } | RuntimeError::Limit { .. } | RuntimeError::Trap { .. } => 502,
             RuntimeError::WallTime { .. } => 504,
             RuntimeError::Plugin { status, .. } | RuntimeError::Data { status, .. } => *status,
             RuntimeError::Workflow(e) => e.status(),

@@ -1,6 +1,9 @@
 //! HTTP into a plugin: one instance answers one request.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -96,6 +99,8 @@ impl Loaded {
         let incoming = store.data_mut().http().new_incoming_request(Scheme::Http, Request::from_parts(parts, body)).map_err(failed)?;
         let out = store.data_mut().http().new_response_outparam(sender).map_err(failed)?;
         let (plugin, told) = (self.clone(), services.clone());
+        let cut = Arc::new(AtomicBool::new(false));
+        let stopped = cut.clone();
         // Owned by the tracker of the service: it goes on after the head is sent, and the host waits for it when it stops.
         let task = services.tasks.spawn(async move {
             // In this order, so that the place is free only when the store is gone.
@@ -112,12 +117,14 @@ impl Loaded {
                 Ok(Err(trap)) => Err(plugin.trapped(&mut store, &trap)),
                 Err(_) => Err(plugin.timed_out(&mut store)),
             };
+            // Before the store goes, and with it the body's other end: who reads must not take what is there for all.
+            stopped.store(result.is_err(), Ordering::Release);
             plugin.life.stats.finished(started, result.is_ok());
             visit.ended(&told, outcome_of(result.as_ref().err()));
             result
         });
         match receiver.await {
-            Ok(Ok(response)) => Ok(cleaned(response)),
+            Ok(Ok(response)) => Ok(cleaned(response).map(|body| Whole { body, cut }.boxed_unsync())),
             Ok(Err(code)) => Err(RuntimeError::Plugin {
                 code: "plugin.http".into(),
                 status: 502,
@@ -132,6 +139,29 @@ impl Loaded {
                 }),
             },
         }
+    }
+}
+
+/// A body that ends in an error when the call that wrote it was stopped: the connection then breaks off, and nobody takes a part of the
+/// answer for the whole.
+struct Whole {
+    body: HyperOutgoingBody,
+    cut: Arc<AtomicBool>,
+}
+
+impl http_body::Body for Whole {
+    type Data = Bytes;
+    type Error = wasmtime_wasi_http::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None if self.cut.swap(false, Ordering::AcqRel) => Poll::Ready(Some(Err(wasmtime_wasi_http::Error::HttpResponseIncomplete))),
+            frame => Poll::Ready(frame),
+        }
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
     }
 }
 

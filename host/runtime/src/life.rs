@@ -1,6 +1,6 @@
 //! What of a plugin outlives its versions: the door that its calls come through, its budgets, its numbers, its quarantine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -28,6 +28,24 @@ pub struct HostLimits {
     pub store_bytes: u64,
     /// Bytes of one document.
     pub document_bytes: usize,
+    /// The most memory that a manifest can ask for.
+    pub memory_bytes: usize,
+    /// The most CPU time of one call that a manifest can ask for.
+    pub cpu: Duration,
+    /// The most time by the clock of one call that a manifest can ask for.
+    pub wall: Duration,
+    /// The most calls at once that a manifest can ask for.
+    pub concurrency: usize,
+    /// Entries of all tables of one call.
+    pub table_elements: usize,
+    /// Resources that one call holds at once.
+    pub handles: usize,
+    /// Bytes that one call of the host takes from the plugin.
+    pub copied_bytes: usize,
+    /// Bytes of one request for random numbers.
+    pub random_bytes: u64,
+    /// Bytes of the headers of one request or answer that the plugin makes.
+    pub header_bytes: usize,
     /// Requests to the outside in a minute.
     pub outgoing_per_minute: u32,
     /// Bytes of one request to the outside, and of its answer.
@@ -46,6 +64,15 @@ impl Default for HostLimits {
             log_lines_per_minute: 6_000,
             store_bytes: 2 << 30,
             document_bytes: plenum_store::documents::MAX_DOCUMENT_BYTES,
+            memory_bytes: crate::engine::MAX_MEMORY,
+            cpu: Duration::from_secs(60),
+            wall: Duration::from_secs(300),
+            concurrency: 64,
+            table_elements: 100_000,
+            handles: 10_000,
+            copied_bytes: 32 << 20,
+            random_bytes: 64 << 10,
+            header_bytes: 64 << 10,
             outgoing_per_minute: 600,
             outgoing_bytes: 16 << 20,
             quarantine: Quarantine::default(),
@@ -288,12 +315,14 @@ pub fn seconds(wait: Duration) -> u64 {
 #[derive(Debug)]
 pub struct Lives {
     limits: HostLimits,
+    /// Of those that have others.
+    limits_of: BTreeMap<String, HostLimits>,
     by_id: RwLock<HashMap<String, Arc<Life>>>,
 }
 
 impl Lives {
-    pub fn new(limits: HostLimits) -> Lives {
-        Lives { limits, by_id: RwLock::default() }
+    pub fn new(limits: HostLimits, limits_of: BTreeMap<String, HostLimits>) -> Lives {
+        Lives { limits, limits_of, by_id: RwLock::default() }
     }
 
     pub fn get(&self, id: &str) -> Arc<Life> {
@@ -301,7 +330,8 @@ impl Lives {
             return life;
         }
         let mut map = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
-        map.entry(id.to_owned()).or_insert_with(|| Life::new(id, self.limits)).clone()
+        let limits = self.limits_of.get(id).copied().unwrap_or(self.limits);
+        map.entry(id.to_owned()).or_insert_with(|| Life::new(id, limits)).clone()
     }
 
     /// Of a plugin that there is.

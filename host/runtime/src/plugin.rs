@@ -15,7 +15,8 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use crate::bindings::plenum::types::types::Error as WitError;
 use crate::breaker::Outcome;
 use crate::call::{CallInfo, CallState, Gate, Limits, store};
-use crate::interfaces::{INTERFACES, OUTGOING, WASI, unknown};
+use crate::compile::brief;
+use crate::interfaces::{INTERFACES, OUTGOING, WASI, told, unknown};
 use crate::life::{HostLimits, Life, Visit};
 use crate::logs::Level;
 use crate::outgoing::Rules;
@@ -153,24 +154,34 @@ pub struct Parts {
     pub life: Arc<Life>,
 }
 
+/// Imports that are named in a refusal.
+const MOST_TOLD: usize = 20;
+
 /// Names of a component's imports that the grant does not cover, with what to do; empty when all is well.
 pub fn ungranted(engine: &Engine, component: &Component, grant: &Grant) -> Vec<String> {
     let mut out = Vec::new();
     for (name, _) in component.component_type().imports(engine) {
+        // What says so much already is enough to know.
+        if out.len() == MOST_TOLD {
+            out.push("and more".into());
+            break;
+        }
         if WASI.iter().any(|w| name.starts_with(w)) {
             continue;
         }
         if name.starts_with(OUTGOING) {
             if !grant.permissions.contains_key("http.outgoing") {
-                out.push(format!("{name}: ask for the permission http.outgoing"));
+                out.push(format!("{}: ask for the permission http.outgoing", told(name)));
             }
             continue;
         }
         match INTERFACES.iter().find(|i| name.starts_with(i.import)) {
             Some(i) if i.needs.is_empty() || i.needs.iter().any(|p| grant.permissions.contains_key(p.name())) => {}
-            Some(i) => {
-                out.push(format!("{name}: ask for the permission {}", i.needs.iter().map(|p| p.name()).collect::<Vec<_>>().join(" or ")))
-            }
+            Some(i) => out.push(format!(
+                "{}: ask for the permission {}",
+                told(name),
+                i.needs.iter().map(|p| p.name()).collect::<Vec<_>>().join(" or ")
+            )),
             None => out.push(unknown(name)),
         }
     }
@@ -216,13 +227,12 @@ impl Loaded {
                 }
                 let pre = linker
                     .instantiate_pre(component)
-                    .map_err(|e| RuntimeError::Component(format!("the component does not fit this host: {e:#}")))?;
+                    .map_err(|e| RuntimeError::Component(format!("the component does not fit this host: {}", brief(&format!("{e:#}")))))?;
                 let exports = Exports::of(component);
                 let http = if exports.http {
-                    Some(
-                        ProxyPre::new(pre.clone())
-                            .map_err(|e| RuntimeError::Component(format!("its HTTP handler does not fit this host: {e:#}")))?,
-                    )
+                    Some(ProxyPre::new(pre.clone()).map_err(|e| {
+                        RuntimeError::Component(format!("its HTTP handler does not fit this host: {}", brief(&format!("{e:#}"))))
+                    })?)
                 } else {
                     None
                 };
@@ -416,6 +426,8 @@ impl Loaded {
             RuntimeError::CpuBudget { plugin: self.id.clone(), call, limit_ms: ms(self.limits.cpu) }
         } else if s.memory.refused {
             RuntimeError::Memory { plugin: self.id.clone(), call, limit_mb: self.limits.memory_bytes >> 20 }
+        } else if let Some((code, key, what)) = exceeded(&self.life.limits, s, trap) {
+            RuntimeError::Limit { plugin: self.id.clone(), call, code, key, what }
         } else {
             RuntimeError::Trap { plugin: self.id.clone(), call }
         };
@@ -449,11 +461,45 @@ impl Loaded {
     }
 }
 
+/// Which limit of the host's a trap is about: its code, its key in the configuration, and what the plugin did.
+fn exceeded(most: &HostLimits, s: &CallState, trap: &wasmtime::Error) -> Option<(&'static str, &'static str, String)> {
+    if let Some(most) = s.memory.tables_refused {
+        return Some(("plugin.tables", "table_elements", format!("made tables of more than the {most} entries that a call may have")));
+    }
+    let words = trap.chain().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let says = |w: &str| words.contains(w);
+    // wasmtime has no types for these; tests hold its words.
+    if says("resource table has no free keys") || says("store handle limit exceeded") {
+        return Some(("plugin.handles", "handles", format!("held more than the {} resources that a call may hold at once", most.handles)));
+    }
+    if says("fuel allocated for hostcalls has been exhausted") {
+        let mb = most.copied_bytes >> 20;
+        return Some(("plugin.copied", "copied_mb", format!("handed over more than the {mb} MiB that one call of the host may take")));
+    }
+    if says("requested len") && says("exceeds limit") {
+        let kb = most.random_bytes >> 10;
+        return Some(("plugin.random", "random_kb", format!("asked for more than the {kb} KiB of random numbers that it gets at once")));
+    }
+    if says("total size of fields exceeds limit") || says("too many fields in the field map") {
+        let kb = most.header_bytes >> 10;
+        return Some((
+            "plugin.headers",
+            "header_kb",
+            format!("made more headers, or larger ones, than the {kb} KiB that a request or an answer may have"),
+        ));
+    }
+    None
+}
+
 /// What an end means for the quarantine. An error of the plugin's own is an answer.
 pub fn outcome_of(error: Option<&RuntimeError>) -> Outcome {
     match error {
         Some(
-            e @ (RuntimeError::Trap { .. } | RuntimeError::CpuBudget { .. } | RuntimeError::Memory { .. } | RuntimeError::WallTime { .. }),
+            e @ (RuntimeError::Trap { .. }
+            | RuntimeError::CpuBudget { .. }
+            | RuntimeError::Memory { .. }
+            | RuntimeError::Limit { .. }
+            | RuntimeError::WallTime { .. }),
         ) => Outcome::Crashed(e.to_string()),
         _ => Outcome::Well,
     }
@@ -475,10 +521,10 @@ fn limits(m: &Manifest, host: &HostLimits) -> Limits {
     let w = &m.limits;
     let clamp = |v: Option<u64>, default: u64, most: u64| v.unwrap_or(default).clamp(1, most);
     Limits {
-        memory_bytes: (clamp(w.memory_mb.map(u64::from), (d.memory_bytes >> 20) as u64, 512) as usize) << 20,
-        cpu: Duration::from_millis(clamp(w.cpu_ms.map(u64::from), ms(d.cpu), 60_000).max(10)),
-        wall: Duration::from_millis(clamp(w.wall_ms.map(u64::from), ms(d.wall), 300_000).max(10)),
-        concurrency: clamp(w.concurrency.map(u64::from), d.concurrency as u64, 64) as usize,
+        memory_bytes: (clamp(w.memory_mb.map(u64::from), (d.memory_bytes >> 20) as u64, (host.memory_bytes >> 20) as u64) as usize) << 20,
+        cpu: Duration::from_millis(clamp(w.cpu_ms.map(u64::from), ms(d.cpu), ms(host.cpu)).max(10)),
+        wall: Duration::from_millis(clamp(w.wall_ms.map(u64::from), ms(d.wall), ms(host.wall)).max(10)),
+        concurrency: clamp(w.concurrency.map(u64::from), d.concurrency as u64, host.concurrency as u64) as usize,
         queue: host.queue,
     }
 }

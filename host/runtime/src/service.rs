@@ -43,6 +43,8 @@ pub struct RuntimeConfig {
     pub compiler: Option<Compiler>,
     /// What each plugin may have.
     pub limits: HostLimits,
+    /// What some of them may have instead, by their ids.
+    pub limits_of: BTreeMap<String, HostLimits>,
     /// Networks that `call: http` of people's workflows may reach besides the public internet, `10.1.0.0/16`.
     pub workflow_networks: Vec<String>,
 }
@@ -165,7 +167,7 @@ impl Plugins {
         let internal = |e: std::io::Error| RuntimeError::Internal(format!("{}: {e}", config.data.display()));
         std::fs::create_dir_all(config.data.join("plugins")).map_err(internal)?;
         let logs = Logs::new(config.data.join("plugin-logs")).map_err(internal)?;
-        let lives = Arc::new(Lives::new(config.limits));
+        let lives = Arc::new(Lives::new(config.limits, config.limits_of.clone()));
         let watched = lives.clone();
         access.observe_plugins(Box::new(move |id, permission, allowed| {
             if let Some(life) = watched.known(id) {

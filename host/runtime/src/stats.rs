@@ -141,6 +141,7 @@ pub struct Stats {
     /// Microseconds.
     pub cpu_us: AtomicU64,
     pub memory_peak: AtomicU64,
+    pub table_peak: AtomicU64,
     pub outgoing: AtomicU64,
     pub outgoing_refused: AtomicU64,
     pub log_dropped: AtomicU64,
@@ -149,6 +150,8 @@ pub struct Stats {
     running: AtomicUsize,
     durations: Mutex<Durations>,
     traps: Mutex<VecDeque<Trap>>,
+    /// Calls that were stopped, by the code of the reason: a limit, or a trap.
+    stopped: Mutex<BTreeMap<String, u64>>,
     uses: Mutex<Uses>,
 }
 
@@ -166,6 +169,8 @@ impl Default for Stats {
             refused: AtomicU64::new(0),
             cpu_us: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
+            table_peak: AtomicU64::new(0),
+            stopped: Mutex::default(),
             outgoing: AtomicU64::new(0),
             outgoing_refused: AtomicU64::new(0),
             log_dropped: AtomicU64::new(0),
@@ -198,6 +203,10 @@ pub struct StatsSummary {
     pub cpu_ms: u64,
     /// Largest memory of one call, in bytes.
     pub memory_peak_bytes: u64,
+    /// Most entries that the tables of one call had.
+    pub table_peak: u64,
+    /// Calls that were stopped, by the code of the reason: `plugin.cpu_budget`, `plugin.handles`, `plugin.trap`.
+    pub stopped: BTreeMap<String, u64>,
     /// Median duration of the last five to ten minutes' calls, in milliseconds.
     pub p50_ms: f64,
     /// 95th percentile.
@@ -258,6 +267,7 @@ impl Stats {
     }
 
     pub fn trapped(&self, trap: Trap) {
+        *lock(&self.stopped).entry(trap.code.clone()).or_default() += 1;
         let mut traps = lock(&self.traps);
         if traps.len() >= TRAPS {
             traps.pop_front();
@@ -316,6 +326,8 @@ impl Stats {
             queue_peak: self.queue_peak.load(Ordering::Relaxed),
             cpu_ms: of(&self.cpu_us) / 1000,
             memory_peak_bytes: of(&self.memory_peak),
+            table_peak: of(&self.table_peak),
+            stopped: lock(&self.stopped).clone(),
             p50_ms: d.quantile_ms(0.5),
             p95_ms: d.quantile_ms(0.95),
             p99_ms: d.quantile_ms(0.99),

@@ -39,6 +39,18 @@ pub struct Metrics {
     pub outgoing_left: u64,
     /// Lines of its log in a minute.
     pub log_lines_per_minute: u32,
+    /// Lines of its log that are left of a minute's worth.
+    pub log_lines_left: u64,
+    /// Entries that the tables of one call may have.
+    pub table_limit: u64,
+    /// Resources that one call may hold at once.
+    pub handle_limit: u64,
+    /// Bytes that one call of the host may take.
+    pub copied_limit_bytes: u64,
+    /// Bytes of one request for random numbers.
+    pub random_limit_bytes: u64,
+    /// Bytes of the headers of one request or answer that it makes.
+    pub header_limit_bytes: u64,
     /// Calls that may wait.
     pub queue_limit: usize,
     /// Why it is quarantined, when it is.
@@ -120,6 +132,12 @@ impl Plugins {
             outgoing_per_minute: life.limits.outgoing_per_minute,
             outgoing_left: life.outgoing.left().0 as u64,
             log_lines_per_minute: life.limits.log_lines_per_minute,
+            log_lines_left: life.log.left().0 as u64,
+            table_limit: life.limits.table_elements as u64,
+            handle_limit: life.limits.handles as u64,
+            copied_limit_bytes: life.limits.copied_bytes as u64,
+            random_limit_bytes: life.limits.random_bytes,
+            header_limit_bytes: life.limits.header_bytes as u64,
             queue_limit: life.limits.queue,
             quarantine_retry_after_s: quarantine.as_ref().map(|q| crate::life::seconds(q.retry_after)),
             quarantine: quarantine.map(|q| q.reason),

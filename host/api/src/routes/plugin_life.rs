@@ -1,5 +1,7 @@
 //! The life of an installed plugin: what it uses, what it failed at, its versions, its grant, its quarantine.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use plenum_runtime::{Metrics, PermissionChange, PermissionUse, Trap, TrapReport};
@@ -61,8 +63,22 @@ pub struct MetricsJson {
     outgoing_per_minute: u32,
     outgoing_left: u64,
     log_lines_per_minute: u32,
+    log_lines_left: u64,
     /// Lines of its log that were not kept.
     log_dropped: u64,
+    /// Most entries that the tables of one call had.
+    table_peak: u64,
+    table_limit: u64,
+    /// Resources that one call may hold at once.
+    handle_limit: u64,
+    /// What one call of the host may take from the plugin.
+    copied_limit_bytes: u64,
+    /// Random numbers of one request.
+    random_limit_bytes: u64,
+    /// Headers of one request or answer that it makes.
+    header_limit_bytes: u64,
+    /// Calls that were stopped, by the code of the reason: `plugin.cpu_budget`, `plugin.handles`, `plugin.trap`.
+    stopped: BTreeMap<String, u64>,
     /// Why it is quarantined; null when it is not.
     quarantine: Option<String>,
     /// Seconds until it is tried again.
@@ -95,7 +111,15 @@ impl From<Metrics> for MetricsJson {
             outgoing_per_minute: m.outgoing_per_minute,
             outgoing_left: m.outgoing_left,
             log_lines_per_minute: m.log_lines_per_minute,
+            log_lines_left: m.log_lines_left,
             log_dropped: s.log_dropped,
+            table_peak: s.table_peak,
+            table_limit: m.table_limit,
+            handle_limit: m.handle_limit,
+            copied_limit_bytes: m.copied_limit_bytes,
+            random_limit_bytes: m.random_limit_bytes,
+            header_limit_bytes: m.header_limit_bytes,
+            stopped: s.stopped,
             quarantine: m.quarantine,
             quarantine_retry_after_s: m.quarantine_retry_after_s,
         }

@@ -63,9 +63,10 @@ impl From<RuntimeError> for ApiError {
                     RuntimeError::Throttled { .. } => "The plugin used up a budget",
                     RuntimeError::Quarantined { .. } => "The plugin is quarantined",
                     RuntimeError::RolledBack { .. } => "The new version failed",
-                    RuntimeError::CpuBudget { .. } | RuntimeError::WallTime { .. } | RuntimeError::Memory { .. } => {
-                        "The plugin exceeded a limit"
-                    }
+                    RuntimeError::CpuBudget { .. }
+                    | RuntimeError::WallTime { .. }
+                    | RuntimeError::Memory { .. }
+                    | RuntimeError::Limit { .. } => "The plugin exceeded a limit",
                     RuntimeError::Trap { .. } | RuntimeError::Plugin { .. } => "The plugin failed",
                     RuntimeError::State(_) => "Not in this state",
                     _ => "The request is not valid",

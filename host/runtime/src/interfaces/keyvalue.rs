@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use plenum_store::{By, CollectionSpec, DocumentError, Schema, Tx};
 use serde_json::json;
-use wasmtime::component::Resource;
+use wasmtime::component::{Resource, ResourceTableError};
 
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
 use crate::call::CallState;
@@ -151,7 +151,13 @@ impl store::Host for CallState {
         if !plain {
             return Err(Error::NoSuchStore);
         }
-        self.table.push(Bucket { name: identifier }).map_err(other)
+        let most = self.plugin.life.limits.handles;
+        self.table.push(Bucket { name: identifier }).map_err(|e| match e {
+            ResourceTableError::Full => {
+                Error::Other(format!("a call holds at most {most} resources at once; drop the buckets that are no longer needed"))
+            }
+            e => other(e),
+        })
     }
 }
 

@@ -128,8 +128,20 @@ pub const INTERFACES: &[Interface] = &[
     },
 ];
 
+/// A component's name for something, for people: it may be 100 KB long, and hold what no terminal should.
+pub fn told(name: &str) -> String {
+    const MOST: usize = 120;
+    let mut out: String = name.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if name.chars().nth(MOST).is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
 /// What to say of an import that none of them is.
 pub fn unknown(import: &str) -> String {
+    let import = told(import);
+    let import = import.as_str();
     let plain = import.split('@').next().unwrap_or(import);
     let versions: Vec<&str> = INTERFACES
         .iter()

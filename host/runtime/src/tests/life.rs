@@ -226,3 +226,36 @@ async fn a_damaged_compile_cache_is_made_anew() {
     assert!(w.action("echo", json!({})).await.is_ok());
     w.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trap_in_a_schedule_or_a_health_check_is_that_call_alone() {
+    let w = World::quick().await;
+    let wasm = guests::component(
+        "watchman",
+        r#"(module
+            (memory (export "memory") 1)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "plenum:plugin/schedule@0.1.0#fire") (param i32 i32 i64) (result i32) (unreachable))
+            (func (export "plenum:plugin/health@0.1.0#check") (result i32) (unreachable))
+            (func (export "plenum:plugin/actions@0.1.0#call") (param i32 i32 i32 i32) (result i32)
+                (i32.store (i32.const 512) (i32.const 0))
+                (i32.store (i32.const 516) (local.get 2))
+                (i32.store (i32.const 520) (local.get 3))
+                (i32.const 512)))"#,
+    );
+    let more = "[component]\npath = \"plugin.wasm\"\n[[actions]]\nname = \"go\"\n[[schedules]]\nid = \"yearly\"\ncron = \"0 0 1 1 *\"\n";
+    w.offer(PackageWriter::new(manifest(more)).component(wasm).finish().unwrap());
+    w.plugins.install(&admin(), "demo", None, &[]).await.unwrap();
+    let loaded = w.plugins.loaded("demo").unwrap();
+    for _ in 0..3 {
+        let visit = loaded.life.own_visit();
+        assert_eq!(loaded.fire(w.plugins.services(), visit, "yearly", None).await.unwrap_err().code(), "plugin.trap");
+        assert_eq!(loaded.healthy(w.plugins.services()).await.unwrap_err().code(), "plugin.trap");
+        assert_eq!(w.action("go", serde_json::json!({"n": 1})).await.unwrap(), serde_json::json!({"n": 1}));
+    }
+    let traps = w.plugins.traps(&admin(), "demo").await.unwrap();
+    let what: Vec<&str> = traps.iter().map(|t| t.trap.what.as_str()).collect();
+    assert_eq!(what, ["health check", "schedule yearly", "health check", "schedule yearly", "health check", "schedule yearly"]);
+    assert_eq!(w.plugins.metrics(&admin(), "demo").await.unwrap().stats.stopped, [("plugin.trap".to_owned(), 6)].into());
+    w.end().await;
+}

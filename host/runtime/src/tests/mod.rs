@@ -106,6 +106,7 @@ impl World {
             developer_mode,
             compiler: None,
             limits,
+            limits_of: [("favoured".to_owned(), HostLimits { queue: 7, handles: 77, ..limits })].into(),
             // Where the stand-ins are.
             workflow_networks: vec!["127.0.0.1".into()],
         };

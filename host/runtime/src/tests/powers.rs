@@ -97,6 +97,25 @@ plenum_store::both_databases! {
         w.end().await;
     }
 
+    async fn one_plugin_may_have_other_limits_than_all(db: Db) {
+        let w = World::new(db).await;
+        for id in ["favoured", "one"] {
+            pages_only(&w, id, STORE, &["store"]).await;
+        }
+        let of = async |id: &str| w.plugins.metrics(&admin(), id).await.unwrap();
+        let (usual, other) = (of("one").await, of("favoured").await);
+        assert_eq!((usual.handle_limit, usual.queue_limit, other.handle_limit, other.queue_limit), (10_000, 256, 77, 7));
+        assert_eq!((usual.table_limit, usual.copied_limit_bytes), (other.table_limit, other.copied_limit_bytes));
+        // Each holds as many buckets as it may, and is told of the limit.
+        let mut c = call(&w, "favoured", None);
+        for _ in 0..77 {
+            kv::Host::open(c.data_mut(), String::new()).await.unwrap();
+        }
+        let e = kv::Host::open(c.data_mut(), String::new()).await.unwrap_err();
+        assert!(matches!(&e, kv::Error::Other(m) if m.contains("77 resources")), "{e:?}");
+        w.end().await;
+    }
+
     async fn a_write_does_not_wait_for_those_who_make_collections(db: Db) {
         let w = World::new(db).await;
         pages_only(&w, "one", STORE, &["store"]).await;

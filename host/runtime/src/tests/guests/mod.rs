@@ -1,22 +1,35 @@
 //! Components made from text at run time, so that the tests need no compiler for WebAssembly.
 
+use std::sync::OnceLock;
+
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
 
 pub const ACTIONS: &str = include_str!("actions.wat");
 pub const WEB: &str = include_str!("web.wat");
 
 /// A component of a world of `wasi.wit` from a core module in text.
 pub fn component(world: &str, wat: &str) -> Vec<u8> {
+    encoded(world, wat::parse_str(wat).expect("text of a module")).expect("a component")
+}
+
+fn contract() -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();
     for dir in ["types", "cmdb", "cmdb-0.2", "jobs", "workflow", "store", "events", "log", "plugin", "wasi-config", "wasi-keyvalue"] {
         resolve.push_dir(format!("{}/../../wit/{dir}", env!("CARGO_MANIFEST_DIR"))).expect("wit");
     }
     let package = resolve.push_str("wasi.wit", include_str!("wasi.wit")).expect("wit of the tests");
-    let world = resolve.select_world(&[package], Some(world)).expect("a world");
-    let mut module = wat::parse_str(wat).expect("text of a module");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
-    ComponentEncoder::default().validate(true).module(&module).expect("a module of the world").encode().expect("a component")
+    (resolve, package)
+}
+
+/// The same from a core module as it is.
+pub fn encoded(world: &str, mut module: Vec<u8>) -> Result<Vec<u8>, String> {
+    static CONTRACT: OnceLock<(Resolve, PackageId)> = OnceLock::new();
+    let (resolve, package) = CONTRACT.get_or_init(contract);
+    let world = resolve.select_world(&[*package], Some(world)).expect("a world");
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).expect("metadata");
+    let mut encoder = ComponentEncoder::default().validate(true).module(&module).map_err(|e| format!("{e:#}"))?;
+    encoder.encode().map_err(|e| format!("{e:#}"))
 }
 
 /// Prints and ends badly, like a program of a scripting language.
