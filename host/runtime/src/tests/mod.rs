@@ -13,6 +13,7 @@ mod limits;
 mod outgoing;
 mod powers;
 mod refusals;
+mod smith;
 mod upgrade;
 mod watch;
 
