@@ -29,7 +29,7 @@ fn plain() -> Config {
         threads_enabled: false,
         memory64_enabled: false,
         reference_types_enabled: false,
-        max_memories: 2,
+        max_memories: 1,
         max_tables: 3,
         ..Config::default()
     }
@@ -46,6 +46,8 @@ fn guest(door: &str, imports: Option<&str>, u: &mut Unstructured<'_>) -> Option<
         max_instructions: 400,
         // So that it gets far more often than not.
         memory_offset_choices: MemoryOffsetChoices(95, 4, 1),
+        // The one that it exports.
+        max_memories: 0,
         ..plain()
     };
     Some(Module::new(config, u).ok()?.to_bytes())

@@ -2,7 +2,8 @@
 //! compiled, linked, instantiated, called. Whatever is in them, the host answers in words, in time, and within its memory. The program that
 //! makes them is `tests/smith`.
 //!
-//! `PLENUM_SMITH_COMPONENTS=10000` makes more of them, `PLENUM_SMITH_FIRST=77` begins elsewhere: each is made of its number alone.
+//! `PLENUM_SMITH_COMPONENTS=10000` makes more of them, `PLENUM_SMITH_FIRST=77` begins elsewhere, each being made of its number alone, and
+//! `PLENUM_SMITH_TELL=1` says why each was refused.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -75,10 +76,17 @@ impl Drop for Smith {
 
 /// The component of what was made; none where a module makes none.
 fn component(number: u64, wasm: Vec<u8>) -> Option<Vec<u8>> {
-    match number % 4 {
-        2 => guests::encoded("actions", wasm).ok(),
-        3 => guests::encoded("web", wasm).ok(),
-        _ => Some(wasm),
+    let world = match number % 4 {
+        2 => "smith",
+        3 => "web",
+        _ => return Some(wasm),
+    };
+    guests::encoded(world, wasm).map_err(|e| tell(number, &e)).ok()
+}
+
+fn tell(number: u64, why: &dyn std::fmt::Display) {
+    if std::env::var_os("PLENUM_SMITH_TELL").is_some() {
+        println!("{number}: {why}");
     }
 }
 
@@ -101,6 +109,7 @@ fn word(seed: u64, e: &RuntimeError) -> String {
     // What the host failed at is a failure of the host.
     assert!(!matches!(e, RuntimeError::Internal(_)), "{seed}: {e}");
     assert!((1..2_000).contains(&e.to_string().len()), "{seed}: {e}");
+    tell(seed, e);
     e.code().to_owned()
 }
 
