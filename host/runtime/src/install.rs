@@ -212,14 +212,23 @@ impl Plugins {
 
     /// Compiles, or takes from the cache, and links. Slow: off the async threads.
     pub(crate) fn prepare(&self, package: Package, grant: Grant, settings: Json) -> Result<Loaded, RuntimeError> {
-        let component = match &package.component {
-            Some(wasm) => Some(self.inner.cache.load(&self.inner.engine, wasm)?.0),
-            None => None,
+        let wasm = package.component;
+        let (component, was_there) = match &wasm {
+            Some(wasm) => {
+                let (component, was_there) = self.inner.cache.load(&self.inner.engine, wasm)?;
+                (Some(component), was_there)
+            }
+            None => (None, true),
         };
         let life = self.inner.lives.get(&package.manifest.id);
         let parts =
             Parts { digest: package.manifest_digest, grant, settings, files: package.files, component, life, manifest: package.manifest };
-        Loaded::new(&self.inner.engine, parts)
+        let loaded = Loaded::new(&self.inner.engine, parts);
+        if let (Err(_), Some(wasm), false) = (&loaded, &wasm, was_there) {
+            // Of what is refused nothing stays.
+            self.inner.cache.forget(&self.inner.engine, wasm);
+        }
+        loaded
     }
 
     /// Registers workflows and schedules, and lets calls in.
