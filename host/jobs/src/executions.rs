@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::hub::{Active, ActiveTarget, Stage};
 use crate::model::*;
+use crate::sql::sealed;
 use crate::writer::{Cmd, OFFLINE, blank};
 use crate::{Inner, Jobs, JobsError, plan, sql};
 
@@ -73,7 +74,7 @@ impl Jobs {
         let name = if request.name.trim().is_empty() { "Script".to_owned() } else { request.name.trim().to_owned() };
         let actor = who.actor();
         let actor_json = serde_json::to_value(&actor).unwrap_or_default();
-        let env = serde_json::to_value(&request.env).unwrap_or_default();
+        let env = sealed(&inner.config.secrets, &id, "", &request.env)?;
         let total = resolved.targets.len();
         let mut tx = inner.db.begin().await?;
         let inserted = tx
@@ -115,7 +116,7 @@ impl Jobs {
         let mut targets = Vec::with_capacity(total);
         for (ordinal, t) in resolved.targets.into_iter().enumerate() {
             let waits = !connected.contains(&t.node_id);
-            let own = serde_json::to_value(&t.env).unwrap_or_default();
+            let own = sealed(&inner.config.secrets, &id, &t.node_id, &t.env)?;
             let rev = inner.revs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             tx.execute(
                 "INSERT INTO job_targets (execution_id, node_id, ordinal, node_name, instances, env, status, waiting_for, waiting_since, stdout_bytes, stderr_bytes,
@@ -146,7 +147,7 @@ impl Jobs {
         )
         .await?;
         let row = tx.fetch_optional(&format!("SELECT {} FROM job_executions WHERE id = ?", sql::EXECUTION), params![&id]).await?;
-        let spec = row.map(|r| sql::spec(&r)).transpose()?.ok_or(JobsError::ShuttingDown)?;
+        let spec = row.map(|r| sql::spec(&r, &inner.config.secrets)).transpose()?.ok_or(JobsError::ShuttingDown)?;
         // After the commit and before anything else of this task: a caller that goes away must not leave an accepted execution unknown to the hub.
         let (hub, decisions) = (inner.hub.clone(), inner.decisions.clone());
         tx.after_commit(move || {

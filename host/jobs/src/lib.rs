@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plenum_access::Access;
+use plenum_store::secrets::Secrets;
 use plenum_store::{Db, Migration, now_ms};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,7 @@ pub use error::JobsError;
 pub use inventory::Inventory;
 pub use model::*;
 pub use nodes::issue_enrolment_token;
+pub use sql::forget_secret_environments;
 
 use ca::Ca;
 use hub::Hub;
@@ -70,11 +72,13 @@ pub struct JobsConfig {
     pub max_active: usize,
     /// `host:port` that agents dial, for the enrolment command.
     pub agent_address: String,
+    /// Seal and open the values of environments, which may be secret.
+    pub secrets: Secrets,
 }
 
 impl JobsConfig {
     /// The usual behaviour.
-    pub fn new(data_dir: impl Into<PathBuf>, agent_address: impl Into<String>) -> JobsConfig {
+    pub fn new(data_dir: impl Into<PathBuf>, agent_address: impl Into<String>, secrets: Secrets) -> JobsConfig {
         JobsConfig {
             data_dir: data_dir.into(),
             heartbeat: Duration::from_secs(15),
@@ -85,6 +89,7 @@ impl JobsConfig {
             keep: Duration::from_secs(90 * 24 * 3600),
             max_active: 10_000,
             agent_address: agent_address.into(),
+            secrets,
         }
     }
 }
@@ -187,7 +192,8 @@ impl Inner {
         )
         .await?;
         tx.commit().await?;
-        for active in sql::active(&self.db).await? {
+        sql::seal_unfinished(&self.db, &self.config.secrets).await?;
+        for active in sql::active(&self.db, &self.config.secrets).await? {
             let cmds = self.hub.register(active).into_cmds();
             self.decide(cmds);
         }

@@ -1,9 +1,12 @@
 //! Queries of the domain, for both databases.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
+use plenum_store::secrets::{Secrets, SecretsError, is_sealed};
 use plenum_store::{Db, Row, StoreError, Value, now_ms, params};
+
+use serde_json::{Map, Value as Json};
 
 use crate::hub::{Active, ActiveTarget, Spec, Stage};
 use crate::model::*;
@@ -28,9 +31,93 @@ fn names(r: &Row, column: &str) -> Result<Vec<String>> {
     Ok(r.json(column)?.as_object().map(|o| o.keys().cloned().collect()).unwrap_or_default())
 }
 
-fn values(r: &Row, column: &str) -> Result<BTreeMap<String, String>> {
-    let json = r.json(column)?;
-    Ok(json.as_object().into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect())
+fn secret(e: SecretsError) -> StoreError {
+    match e {
+        SecretsError::Store(e) => e,
+        e => StoreError::Corrupt(e.to_string()),
+    }
+}
+
+/// What a value of an environment belongs to: an execution, or one of its targets.
+fn context(execution: &str, node: &str, name: &str) -> String {
+    format!("execution/{execution}/{node}/{name}")
+}
+
+/// An environment as it is stored: its values may be secrets, so they are sealed.
+pub(crate) fn sealed(secrets: &Secrets, execution: &str, node: &str, env: &BTreeMap<String, String>) -> Result<Json> {
+    let one = |(name, value): (&String, &String)| {
+        Ok((name.clone(), secrets.seal_json(&context(execution, node, name), &Json::String(value.clone())).map_err(secret)?))
+    };
+    Ok(Json::Object(env.iter().map(one).collect::<Result<Map<_, _>>>()?))
+}
+
+/// An environment as it was given; values that were blanked are left out.
+fn opened(secrets: &Secrets, execution: &str, node: &str, env: &Json) -> Result<BTreeMap<String, String>> {
+    let mut out = BTreeMap::new();
+    for (name, value) in env.as_object().into_iter().flatten() {
+        if let Json::String(text) = secrets.open_json(&context(execution, node, name), value).map_err(secret)? {
+            out.insert(name.clone(), text);
+        }
+    }
+    Ok(out)
+}
+
+/// Seals what is still wanted of environments and was stored plain, or sealed with an older key.
+pub(crate) async fn seal_unfinished(db: &Db, secrets: &Secrets) -> Result<()> {
+    let rows = db
+        .fetch_all(
+            "SELECT id AS execution, '' AS node, env FROM job_executions WHERE status = 'running' UNION ALL
+             SELECT t.execution_id AS execution, t.node_id AS node, t.env FROM job_targets t JOIN job_executions e ON e.id = t.execution_id WHERE e.status = 'running'",
+            &[],
+        )
+        .await?;
+    for row in &rows {
+        let (execution, node, env) = (row.text("execution")?, row.text("node")?, row.json("env")?);
+        let one = |(name, value): (&String, &Json)| match value {
+            Json::Null => Ok((name.clone(), Json::Null)),
+            value => Ok((name.clone(), secrets.seal_json(&context(&execution, &node, name), value).map_err(secret)?)),
+        };
+        let anew = Json::Object(env.as_object().into_iter().flatten().map(one).collect::<Result<Map<_, _>>>()?);
+        if anew == env || env.as_object().is_none() {
+            continue;
+        }
+        if node.is_empty() {
+            db.execute("UPDATE job_executions SET env = ? WHERE id = ?", params![anew, &execution]).await?;
+        } else {
+            db.execute("UPDATE job_targets SET env = ? WHERE execution_id = ? AND node_id = ?", params![anew, &execution, &node]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// For a host whose key is lost: the executions that are not finished and have a sealed environment are cancelled, since nobody can give
+/// scripts what they need any more. Answers how many.
+pub async fn forget_secret_environments(db: &Db) -> Result<usize> {
+    let blank = |env: &Json| Json::Object(env.as_object().into_iter().flatten().map(|(name, _)| (name.clone(), Json::Null)).collect());
+    let holds = |env: &Json| env.as_object().is_some_and(|o| o.values().any(is_sealed));
+    let mut tx = db.begin().await?;
+    let mut ended = BTreeSet::new();
+    for row in &tx.fetch_all("SELECT id, env FROM job_executions WHERE status = 'running'", &[]).await? {
+        let (id, env) = (row.text("id")?, row.json("env")?);
+        if holds(&env) {
+            tx.execute("UPDATE job_executions SET env = ? WHERE id = ?", params![blank(&env), &id]).await?;
+            ended.insert(id);
+        }
+    }
+    let targets = "SELECT t.execution_id, t.node_id, t.env FROM job_targets t JOIN job_executions e ON e.id = t.execution_id WHERE e.status = 'running'";
+    for row in &tx.fetch_all(targets, &[]).await? {
+        let (id, node, env) = (row.text("execution_id")?, row.text("node_id")?, row.json("env")?);
+        if holds(&env) {
+            tx.execute("UPDATE job_targets SET env = ? WHERE execution_id = ? AND node_id = ?", params![blank(&env), &id, node]).await?;
+            ended.insert(id);
+        }
+    }
+    for id in &ended {
+        let by = "the admin command that forgot secrets";
+        tx.execute("UPDATE job_executions SET cancelled_by = ? WHERE id = ? AND cancelled_by IS NULL", params![by, id]).await?;
+    }
+    tx.commit().await?;
+    Ok(ended.len())
 }
 
 pub(crate) const EXECUTION: &str =
@@ -165,13 +252,14 @@ pub(crate) async fn read_output(db: &Db, id: &str, node: &str, stream: OutputStr
     Ok(out)
 }
 
-pub(crate) fn spec(r: &Row) -> Result<Spec> {
+pub(crate) fn spec(r: &Row, secrets: &Secrets) -> Result<Spec> {
+    let id = r.text("id")?;
     Ok(Spec {
-        id: r.text("id")?,
         language: word(r, "language", Language::parse)?,
         script: Bytes::from(r.text("script")?),
         args: decode(r, "args")?,
-        env: values(r, "env")?,
+        env: opened(secrets, &id, "", &r.json("env")?)?,
+        id,
         user: r.opt_text("os_user")?.unwrap_or_default(),
         cwd: r.opt_text("cwd")?.unwrap_or_default(),
         timeout_s: u32_of(r, "timeout_s")?,
@@ -182,16 +270,18 @@ pub(crate) fn spec(r: &Row) -> Result<Spec> {
 }
 
 /// Everything that is unfinished.
-pub(crate) async fn active(db: &Db) -> Result<Vec<Active>> {
+pub(crate) async fn active(db: &Db, secrets: &Secrets) -> Result<Vec<Active>> {
     let mut out = Vec::new();
     for r in db.fetch_all(&format!("SELECT {EXECUTION} FROM job_executions WHERE status = 'running' ORDER BY id"), &[]).await? {
-        let spec = spec(&r)?;
+        let spec = spec(&r, secrets)?;
         let cancelled = r.opt_text("cancelled_by")?.is_some();
         let sql = "SELECT node_id, env, sent_at FROM job_targets WHERE execution_id = ? AND status IN ('pending', 'waiting', 'running') ORDER BY ordinal";
         let mut targets = Vec::new();
         for t in db.fetch_all(sql, params![&spec.id]).await? {
             let stage = if t.opt_int("sent_at")?.is_some() { Stage::Sent } else { Stage::Queued };
-            targets.push((t.text("node_id")?, ActiveTarget { stage, env: values(&t, "env")? }));
+            let node = t.text("node_id")?;
+            let env = opened(secrets, &spec.id, &node, &t.json("env")?)?;
+            targets.push((node, ActiveTarget { stage, env }));
         }
         out.push(Active::new(spec, targets, cancelled));
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Subcommand;
 use plenum_access::{Principal, Role, UserPatch};
+use plenum_store::secrets::Secrets;
 use rand::Rng;
 
 use crate::config::{self, Flags};
@@ -32,6 +33,14 @@ pub enum AdminCommand {
         /// Login name
         name: String,
     },
+    /// Delete all sealed secrets of the database, of a stopped host whose key is lost for good: they have to be set again
+    ForgetSecrets {
+        #[command(flatten)]
+        flags: Box<Flags>,
+        /// Really do it
+        #[arg(long)]
+        yes: bool,
+    },
     /// Print a one-time token for enrolling one agent
     EnrolmentToken {
         #[command(flatten)]
@@ -48,6 +57,7 @@ pub async fn run(command: AdminCommand) -> anyhow::Result<()> {
     match command {
         AdminCommand::Init { flags, name, credentials } => init(*flags, &name, credentials).await,
         AdminCommand::ResetPassword { flags, name } => reset_password(*flags, &name).await,
+        AdminCommand::ForgetSecrets { flags, yes } => forget_secrets(*flags, yes).await,
         AdminCommand::EnrolmentToken { flags, minutes } => enrolment_token(*flags, minutes).await,
     }
 }
@@ -107,6 +117,27 @@ async fn enrolment_token(flags: Flags, minutes: u32) -> anyhow::Result<()> {
     let store = serve::open_store(&config).await?;
     let token = plenum_jobs::issue_enrolment_token(&store.db, &store.access, &config.data, &WHO, minutes.saturating_mul(60)).await?;
     println!("{token}");
+    store.db.close().await;
+    Ok(())
+}
+
+async fn forget_secrets(flags: Flags, yes: bool) -> anyhow::Result<()> {
+    let config = config::load(flags)?;
+    let _alone = serve::lock(&config.data)?;
+    if !yes {
+        anyhow::bail!(
+            "this deletes the secret settings of all plugins, which then have to be set again; say --yes if the key is lost for good"
+        );
+    }
+    let store = serve::open_store(&config).await?;
+    let settings = plenum_runtime::forget_secret_settings(&store.db).await?;
+    let jobs = plenum_jobs::forget_secret_environments(&store.db).await?;
+    Secrets::forget_keys(&store.db).await?;
+    let mut tx = store.db.begin().await?;
+    let after = serde_json::json!({"settings": settings, "executions": jobs});
+    store.access.audit(&mut tx, &WHO, "secrets.forgotten", "secrets", None, Some(&after)).await?;
+    tx.commit().await?;
+    println!("{settings} secret settings were deleted, and {jobs} unfinished jobs with secrets were ended; the next start makes a new key");
     store.db.close().await;
     Ok(())
 }

@@ -27,6 +27,8 @@ pub struct File {
     pub database_url: Option<String>,
     /// The URL people use, where a proxy stands before the host: `https://plenum.example.com`.
     pub public_url: Option<String>,
+    /// File of the key that seals secrets in the database; `secrets.key` in the data folder when absent, made at the first start.
+    pub secret_key_file: Option<PathBuf>,
     /// Where packages come from and whom to trust.
     pub plugins: Plugins,
     /// What workflows may reach.
@@ -204,6 +206,9 @@ pub struct Flags {
     /// The URL people use, where a proxy stands before the host
     #[arg(long, env = "PLENUM_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// File of the key that seals secrets in the database [default: secrets.key in the data folder]; PLENUM_SECRET_KEY holds the key itself
+    #[arg(long, env = "PLENUM_SECRET_KEY_FILE")]
+    pub secret_key_file: Option<PathBuf>,
     /// Catalog: a folder of *.plenum packages, https://... or oci://... of a signed one; may be given several times
     #[arg(long = "catalog")]
     pub catalogs: Vec<String>,
@@ -233,6 +238,8 @@ pub struct Config {
     pub database_url: String,
     /// Whether people reach the portal over HTTPS.
     pub https: bool,
+    /// Where the key is that seals secrets in the database.
+    pub secret_key: SecretKey,
     /// Where packages are offered.
     pub catalogs: Vec<CatalogSpec>,
     /// Whose signatures count, for what.
@@ -251,6 +258,26 @@ pub struct Config {
     pub workflow_networks: Vec<String>,
     /// How long a finished job is kept.
     pub keep_executions: Duration,
+}
+
+/// Where the key is that seals secrets in the database.
+#[derive(Clone)]
+pub enum SecretKey {
+    /// The keys themselves, from `PLENUM_SECRET_KEY`. Not a flag: those are seen by who lists processes.
+    Given(String),
+    /// A file that somebody made.
+    File(PathBuf),
+    /// A file of the data folder, made when there is none.
+    Own(PathBuf),
+}
+
+impl std::fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SecretKey::Given(_) => f.write_str("PLENUM_SECRET_KEY"),
+            SecretKey::File(path) | SecretKey::Own(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// Reads and checks the configuration.
@@ -272,6 +299,15 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         Some(url) if url.starts_with("https://") => true,
         Some(url) if url.starts_with("http://") => false,
         Some(url) => anyhow::bail!("public_url {url:?} starts with neither https:// nor http://"),
+    };
+    let secret_key = match (std::env::var("PLENUM_SECRET_KEY"), flags.secret_key_file.or(file.secret_key_file)) {
+        (Ok(_), Some(path)) => {
+            anyhow::bail!("PLENUM_SECRET_KEY and the file {} both name the key of the secrets; take one of them away", path.display())
+        }
+        (Ok(text), None) => SecretKey::Given(text),
+        (Err(std::env::VarError::NotUnicode(_)), _) => anyhow::bail!("PLENUM_SECRET_KEY is not hexadecimal"),
+        (Err(std::env::VarError::NotPresent), Some(path)) => SecretKey::File(path),
+        (Err(std::env::VarError::NotPresent), None) => SecretKey::Own(data.join("secrets.key")),
     };
     let short = |k: &TrustedKey| Publisher {
         name: k.name.clone(),
@@ -307,6 +343,7 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         data,
         database_url,
         https,
+        secret_key,
         catalogs,
         trust: TrustPolicy::new(&publishers, &file.plugins.trust)?,
         developer_mode: flags.developer_mode || file.plugins.developer_mode,

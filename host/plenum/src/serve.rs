@@ -12,13 +12,14 @@ use plenum_cmdb::Cmdb;
 use plenum_jobs::{Jobs, JobsConfig};
 use plenum_runtime::compile::Compiler;
 use plenum_runtime::{Plugins, RuntimeConfig};
+use plenum_store::secrets::Secrets;
 use plenum_store::{Db, Documents, Events, Migration};
 use plenum_workflow::Workflows;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{self, Config, Flags};
+use crate::config::{self, Config, Flags, SecretKey};
 
 /// Requests and streams that are still open get this long to end when the host stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -45,6 +46,19 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Ok(Store { access: Access::new(db.clone()), db })
 }
 
+/// The keys that this database's secrets are sealed with; others are refused before anything is written.
+async fn open_secrets(config: &Config, db: &Db) -> anyhow::Result<Secrets> {
+    let secrets = match &config.secret_key {
+        SecretKey::Given(text) => Secrets::parse(text, "PLENUM_SECRET_KEY")?,
+        SecretKey::File(path) => Secrets::read(path)?.with_context(|| {
+            format!("there is no file {} with the key of the secrets; make it (`openssl rand -hex 32`), or put it back", path.display())
+        })?,
+        SecretKey::Own(path) => Secrets::at(path, db).await?,
+    };
+    secrets.agree(db).await?;
+    Ok(secrets)
+}
+
 /// Runs the host until SIGTERM or SIGINT.
 pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let started = Instant::now();
@@ -55,6 +69,8 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let Store { db, access } = open_store(&config).await?;
 
+    let secrets = open_secrets(&config, &db).await?;
+
     let http = bind(config.listen, "portal and API", "--listen").await?;
     let agents = bind(config.agent_listen, "agents", "--agent-listen").await?;
     let (http_addr, agent_addr) = (http.local_addr()?, agents.local_addr()?);
@@ -63,10 +79,10 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let events = Events::new(db.clone());
     let docs = Documents::new(db.clone());
     let cmdb = Cmdb::new(db.clone(), docs.clone(), access.clone()).await?;
-    let jobs_config = JobsConfig { keep: config.keep_executions, ..JobsConfig::new(&config.data, &agent_address) };
+    let jobs_config = JobsConfig { keep: config.keep_executions, ..JobsConfig::new(&config.data, &agent_address, secrets.clone()) };
     let jobs = Jobs::new(db.clone(), access.clone(), cmdb.clone(), jobs_config).await?;
     let plugins = Plugins::new(
-        runtime_config(&config),
+        runtime_config(&config, secrets.clone()),
         db.clone(),
         docs,
         access.clone(),
@@ -78,6 +94,8 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let workflows = Workflows::new(db.clone(), access.clone(), events.clone(), Arc::new(plugins.clone()));
     // Plugins before the engine: the runs that it takes up call their actions.
     plugins.start(workflows.clone()).await?;
+    // Jobs and plugins have sealed anew by now what an older key had sealed.
+    secrets.retire_older(&db).await?;
     workflows.start_engine(shutdown.clone());
 
     let app = App {
@@ -127,7 +145,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn runtime_config(config: &Config) -> RuntimeConfig {
+fn runtime_config(config: &Config, secrets: Secrets) -> RuntimeConfig {
     let mut compiler = Compiler::this_program();
     compiler.memory_bytes = config.compile_memory_bytes;
     compiler.cpu = config.compile_time;
@@ -140,6 +158,7 @@ fn runtime_config(config: &Config) -> RuntimeConfig {
         compiler: Some(compiler),
         limits: config.plugin_limits,
         limits_of: config.plugin_limits_of.clone(),
+        secrets,
         workflow_networks: config.workflow_networks.clone(),
     }
 }
@@ -169,7 +188,7 @@ fn logging() {
 }
 
 /// One host for one data folder: two would each send the other's jobs. The lock goes with the process, however it ends.
-fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
+pub(crate) fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
     let path = data.join("host.lock");
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("{} cannot be written; is the disk full, or the folder another user's?", path.display()))?;

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use plenum_access::{Permission, Principal};
+use plenum_store::secrets::is_sealed;
 use plenum_store::{CollectionSpec, Document, DocumentError, Schema, StoreError, now_ms, params};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -375,7 +376,8 @@ impl Plugins {
 /// The settings that were set and are not secret.
 fn open_settings(manifest: &Manifest, stored: &Stored) -> Map<String, Json> {
     let open = manifest.settings.iter().filter(|s| !s.secret);
-    open.filter_map(|s| Some((s.name.clone(), stored.settings.get(&s.name)?.clone()))).collect()
+    let set = open.filter_map(|s| Some((s.name.clone(), stored.settings.get(&s.name)?.clone())));
+    set.filter(|(_, value)| !is_sealed(value)).collect()
 }
 
 /// The collections that there will be: those of the manifest as it says, others as the file says.

@@ -174,6 +174,9 @@ pub enum RuntimeError {
     /// The store of documents refused.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// A secret cannot be sealed or opened.
+    #[error(transparent)]
+    Secret(#[from] plenum_store::secrets::SecretsError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -211,6 +214,7 @@ impl RuntimeError {
             RuntimeError::Plugin { code, .. } => code,
             RuntimeError::Workflow(e) => e.code(),
             RuntimeError::Document(_) => "plugin.store",
+            RuntimeError::Secret(_) => "plugin.secret",
             RuntimeError::Store(_) => "store.failed",
             RuntimeError::Internal(_) => "internal",
         }
@@ -249,7 +253,7 @@ impl RuntimeError {
             RuntimeError::Plugin { status, .. } | RuntimeError::Data { status, .. } => *status,
             RuntimeError::Workflow(e) => e.status(),
             RuntimeError::Document(e) => crate::interfaces::document_status(e),
-            RuntimeError::Access(_) | RuntimeError::Store(_) | RuntimeError::Internal(_) => 500,
+            RuntimeError::Access(_) | RuntimeError::Secret(_) | RuntimeError::Store(_) | RuntimeError::Internal(_) => 500,
         }
     }
 }

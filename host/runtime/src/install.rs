@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use plenum_access::{Grant, Permission, Principal, Scope};
 use plenum_store::events::{NewEvent, emit};
+use plenum_store::secrets::is_sealed;
 use plenum_store::{CollectionSpec, Schema, Tx, now_ms, params};
 use plenum_workflow::{ListQuery, ScheduleSpec, Target};
 use serde_json::{Map, Value as Json, json};
@@ -138,11 +139,13 @@ impl Plugins {
         let (loaded, now) = (&set.loaded, now_ms());
         let id = loaded.id.as_str();
         let (by, version) = (who.actor().to_string(), loaded.version.to_string());
+        // This version may call secret what the one before did not.
+        let settings = self.sealed(id, &loaded.manifest.settings, &set.settings)?;
         tx.execute(
             "INSERT INTO plugins (id, version, digest, status, granted, settings, signature, installed_at, installed_by, updated_at) VALUES (?, ?, ?, 'enabled', ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET version = excluded.version, digest = excluded.digest, status = 'enabled', granted = excluded.granted,
              settings = excluded.settings, signature = excluded.signature, updated_at = excluded.updated_at",
-            params![id, &version, &loaded.digest, json!(*loaded.grant), set.settings.clone(), set.signature.clone(), now, &by, now],
+            params![id, &version, &loaded.digest, json!(*loaded.grant), settings, set.signature.clone(), now, &by, now],
         )
         .await?;
         for c in &loaded.manifest.collections {
@@ -221,6 +224,7 @@ impl Plugins {
             None => (None, true),
         };
         let life = self.inner.lives.get(&package.manifest.id);
+        let settings = self.opened(&package.manifest.id, &settings)?;
         let parts =
             Parts { digest: package.manifest_digest, grant, settings, files: package.files, component, life, manifest: package.manifest };
         let loaded = Loaded::new(&self.inner.engine, parts);
@@ -466,7 +470,7 @@ impl Plugins {
             spec.accepts(&value).map_err(|why| RuntimeError::Invalid(format!("the setting {name}: {why}")))?;
             values.insert(name, value);
         }
-        let values = Json::Object(values);
+        let values = self.sealed(id, &manifest.settings, &Json::Object(values))?;
         let (mut before, mut after) = (stored.settings.clone(), values.clone());
         mask(&manifest.settings, &mut before);
         mask(&manifest.settings, &mut after);
@@ -535,9 +539,9 @@ pub(crate) fn with_defaults(specs: &[SettingSpec], values: &Json) -> Json {
 }
 
 fn mask(specs: &[SettingSpec], values: &mut Json) {
-    for s in specs.iter().filter(|s| s.secret) {
-        if let Some(v) = values.get_mut(&s.name) {
-            *v = Json::Bool(true);
+    for (name, value) in values.as_object_mut().into_iter().flatten() {
+        if is_sealed(value) || specs.iter().any(|s| s.secret && s.name == *name) {
+            *value = Json::Bool(true);
         }
     }
 }

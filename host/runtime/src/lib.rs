@@ -25,6 +25,7 @@ mod outgoing;
 pub mod package;
 mod plugin;
 mod printed;
+mod secrets;
 mod service;
 mod stats;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use data::{Export, ImportOptions, ImportReport, ImportedCollection, Upload};
 pub use data_file::MEDIA_TYPE as DATA_MEDIA_TYPE;
 pub use error::RuntimeError;
 pub use life::HostLimits;
+pub use secrets::forget_secret_settings;
 pub use service::{Installed, Plugins, RuntimeConfig, Status};
 pub use stats::{StatsSummary, Trap, Use};
 pub use upgrade::{PermissionChange, UpgradePlan, Version};

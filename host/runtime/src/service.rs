@@ -8,6 +8,7 @@ use bytes::Bytes;
 use plenum_access::{Access, AccessError, Grant, Permission, Principal};
 use plenum_cmdb::Cmdb;
 use plenum_jobs::Jobs;
+use plenum_store::secrets::Secrets;
 use plenum_store::{Db, Documents, Events, Row, StoreError, params};
 use plenum_workflow::Workflows;
 use serde::Serialize;
@@ -45,6 +46,8 @@ pub struct RuntimeConfig {
     pub limits: HostLimits,
     /// What some of them may have instead, by their ids.
     pub limits_of: BTreeMap<String, HostLimits>,
+    /// Seal and open what is secret.
+    pub secrets: Secrets,
     /// Networks that `call: http` of people's workflows may reach besides the public internet, `10.1.0.0/16`.
     pub workflow_networks: Vec<String>,
 }
@@ -221,6 +224,7 @@ impl Plugins {
     pub async fn start(&self, workflows: Workflows) -> Result<(), RuntimeError> {
         let _ = self.inner.services.workflows.set(workflows);
         self.tick();
+        self.seal_stored().await?;
         self.finish_interrupted_changes().await?;
         self.forget_forsaken_imports().await?;
         let rows = self.inner.services.db.fetch_all("SELECT * FROM plugins ORDER BY id", &[]).await?;

@@ -7,6 +7,7 @@ pub mod error;
 pub mod events;
 pub mod filter;
 pub mod migrate;
+pub mod secrets;
 pub mod sql;
 #[cfg(feature = "testing")]
 #[allow(clippy::expect_used, clippy::panic)]
@@ -20,7 +21,10 @@ pub use migrate::Migration;
 pub use sql::{Db, Dialect, Row, Tx, Value};
 
 /// The schema of this crate.
-pub const MIGRATIONS: &[Migration] = &[Migration { set: "store", version: 1, sql: include_str!("../migrations/1.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { set: "store", version: 1, sql: include_str!("../migrations/1.sql") },
+    Migration { set: "store", version: 2, sql: include_str!("../migrations/2.sql") },
+];
 
 /// Milliseconds since the Unix epoch: the unit of every time in the database.
 pub fn now_ms() -> i64 {

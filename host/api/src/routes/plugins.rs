@@ -50,6 +50,7 @@ impl From<RuntimeError> for ApiError {
         match e {
             RuntimeError::Access(a) => a.into(),
             RuntimeError::Store(s) => s.into(),
+            RuntimeError::Secret(s) => ApiError::internal(s),
             RuntimeError::Internal(m) => ApiError::internal(m),
             e => {
                 let status = StatusCode::from_u16(e.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -11,6 +11,7 @@ use plenum_agent_protocol::v1::agent_client::AgentClient;
 use plenum_agent_protocol::v1::{self, agent_message, host_message};
 use plenum_agent_protocol::{EnrolmentToken, HOST_SERVER_NAME};
 use plenum_store::Db;
+use plenum_store::secrets::Secrets;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +94,7 @@ impl World {
     }
 
     async fn serve(db: Db, dir: Arc<tempfile::TempDir>, inventory: Arc<dyn Inventory>, adjust: impl FnOnce(&mut JobsConfig)) -> World {
-        let mut config = JobsConfig::new(dir.path(), "127.0.0.1:8444");
+        let mut config = JobsConfig::new(dir.path(), "127.0.0.1:8444", Secrets::parse(&"5e".repeat(32), "the tests' key").unwrap());
         config.sweep = Duration::from_millis(20);
         config.settle = Duration::ZERO;
         adjust(&mut config);

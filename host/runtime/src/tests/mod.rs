@@ -14,6 +14,7 @@ mod outgoing;
 mod powers;
 mod refusals;
 mod smith;
+mod secrets;
 mod upgrade;
 mod watch;
 
@@ -24,6 +25,7 @@ use std::time::Duration;
 use plenum_access::{Access, Principal, Role, UserPrincipal};
 use plenum_cmdb::Cmdb;
 use plenum_jobs::{Jobs, JobsConfig};
+use plenum_store::secrets::Secrets;
 use plenum_store::{Db, Documents, Events, Migration};
 use plenum_workflow::Workflows;
 use serde_json::Value as Json;
@@ -60,15 +62,32 @@ pub struct World {
     public: String,
     policy: TrustPolicy,
     pub dir: Arc<tempfile::TempDir>,
+    secrets: Secrets,
     stop: CancellationToken,
     _database: Option<tempfile::TempDir>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "World({})", self.dir.path().display())
+    }
 }
 
 impl World {
     pub async fn new(db: Db) -> World {
         let (public, secret) = generate_key(None).unwrap();
         let policy = of_one(&public);
-        World::start(db, Arc::new(tempfile::tempdir().unwrap()), public, secret, policy, false, HostLimits::default()).await
+        World::start(
+            db,
+            Arc::new(tempfile::tempdir().unwrap()),
+            Secrets::throwaway().unwrap(),
+            public,
+            secret,
+            policy,
+            false,
+            HostLimits::default(),
+        )
+        .await
     }
 
     /// On SQLite, with other limits than the default ones.
@@ -77,7 +96,10 @@ impl World {
         let (public, secret) = generate_key(None).unwrap();
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let policy = of_one(&public);
-        World { _database: Some(guard), ..World::start(db, dir, public, secret, policy, false, limits).await }
+        World {
+            _database: Some(guard),
+            ..World::start(db, dir, Secrets::throwaway().unwrap(), public, secret, policy, false, limits).await
+        }
     }
 
     /// On SQLite, for what has nothing to do with the database.
@@ -86,19 +108,36 @@ impl World {
         World { _database: Some(guard), ..World::new(db).await }
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn start(
         db: Db,
         dir: Arc<tempfile::TempDir>,
+        secrets: Secrets,
         public: String,
         secret: String,
         policy: TrustPolicy,
         developer_mode: bool,
         limits: HostLimits,
     ) -> World {
+        World::try_start(db, dir, secrets, public, secret, policy, developer_mode, limits).await.unwrap()
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn try_start(
+        db: Db,
+        dir: Arc<tempfile::TempDir>,
+        secrets: Secrets,
+        public: String,
+        secret: String,
+        policy: TrustPolicy,
+        developer_mode: bool,
+        limits: HostLimits,
+    ) -> Result<World, RuntimeError> {
         let stop = CancellationToken::new();
         let (access, events, docs) = (Access::new(db.clone()), Events::new(db.clone()), Documents::new(db.clone()));
         let cmdb = Cmdb::new(db.clone(), docs.clone(), access.clone()).await.unwrap();
-        let jobs = Jobs::new(db.clone(), access.clone(), cmdb.clone(), JobsConfig::new(dir.path(), "127.0.0.1:1")).await.unwrap();
+        let jobs =
+            Jobs::new(db.clone(), access.clone(), cmdb.clone(), JobsConfig::new(dir.path(), "127.0.0.1:1", secrets.clone())).await.unwrap();
         std::fs::create_dir_all(dir.path().join("catalog")).unwrap();
         let config = RuntimeConfig {
             data: dir.path().to_owned(),
@@ -108,34 +147,50 @@ impl World {
             compiler: None,
             limits,
             limits_of: [("favoured".to_owned(), HostLimits { queue: 7, handles: 77, ..limits })].into(),
+            secrets: secrets.clone(),
             // Where the stand-ins are.
             workflow_networks: vec!["127.0.0.1".into()],
         };
+        let jobs_end = jobs.clone();
         let plugins = Plugins::new(config, db.clone(), docs, access.clone(), events.clone(), cmdb, jobs, stop.clone()).unwrap();
         let workflows = Workflows::new(db.clone(), access.clone(), events.clone(), Arc::new(plugins.clone()));
-        plugins.start(workflows.clone()).await.unwrap();
+        if let Err(e) = plugins.start(workflows.clone()).await {
+            stop.cancel();
+            jobs_end.close().await;
+            return Err(e);
+        }
         workflows.start_engine(stop.clone());
-        World { db, plugins, workflows, events, access, secret, public, policy, dir, stop, _database: None }
+        Ok(World { db, plugins, workflows, events, access, secret, public, policy, dir, secrets, stop, _database: None })
     }
 
     /// The same data, after the process ended.
     pub async fn restarted(self) -> World {
         self.end().await;
-        let World { db, dir, public, secret, policy, _database, .. } = self;
-        World { _database, ..World::start(db, dir, public, secret, policy, false, HostLimits::default()).await }
+        let World { db, dir, secrets, public, secret, policy, _database, .. } = self;
+        World { _database, ..World::start(db, dir, secrets, public, secret, policy, false, HostLimits::default()).await }
     }
 
     /// With another configuration of whom it trusts.
     pub async fn with_trust(self, policy: TrustPolicy) -> World {
         self.end().await;
-        let World { db, dir, public, secret, _database, .. } = self;
-        World { _database, ..World::start(db, dir, public, secret, policy, false, HostLimits::default()).await }
+        let World { db, dir, secrets, public, secret, _database, .. } = self;
+        World { _database, ..World::start(db, dir, secrets, public, secret, policy, false, HostLimits::default()).await }
+    }
+
+    /// With other keys of secrets; where it does not start, what was there.
+    pub async fn with_secrets(mut self, secrets: Secrets) -> Result<World, (RuntimeError, World)> {
+        self.end().await;
+        let (public, secret, policy) = (self.public.clone(), self.secret.clone(), self.policy.clone());
+        match World::try_start(self.db.clone(), self.dir.clone(), secrets, public, secret, policy, false, HostLimits::default()).await {
+            Ok(w) => Ok(World { _database: self._database.take(), ..w }),
+            Err(e) => Err((e, self)),
+        }
     }
 
     pub async fn in_developer_mode(self) -> World {
         self.end().await;
-        let World { db, dir, public, secret, policy, _database, .. } = self;
-        World { _database, ..World::start(db, dir, public, secret, policy, true, HostLimits::default()).await }
+        let World { db, dir, secrets, public, secret, policy, _database, .. } = self;
+        World { _database, ..World::start(db, dir, secrets, public, secret, policy, true, HostLimits::default()).await }
     }
 
     pub async fn end(&self) {
