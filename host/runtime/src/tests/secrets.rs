@@ -66,7 +66,9 @@ plenum_store::both_databases! {
     }
 
     async fn a_key_is_replaced_and_another_one_is_refused(db: Db) {
-        let w = World::new(db).await.with_secrets(keys(ONE)).await.unwrap();
+        let w = World::new(db).await;
+        Secrets::forget_keys(&w.db).await.unwrap();
+        let w = w.with_secrets(keys(ONE)).await.unwrap();
         w.installed("").await.unwrap();
         w.plugins.set_settings(&admin(), "demo", json!({"token": "s3cret-s3cret"})).await.unwrap();
         let before = stored(&w).await;
@@ -75,8 +77,10 @@ plenum_store::both_databases! {
         assert!(e.to_string().contains(keys(ONE).key_id()) && e.to_string().contains("backup"), "{e}");
         assert_eq!(stored(&w).await, before);
         // The new one before the old one, then alone.
-        let w = w.with_secrets(keys(&format!("{TWO}\n{ONE}"))).await.unwrap();
+        let both = keys(&format!("{TWO}\n{ONE}"));
+        let w = w.with_secrets(both.clone()).await.unwrap();
         assert_ne!(stored(&w).await, before);
+        both.retire_older(&w.db).await.unwrap();
         let w = w.with_secrets(keys(TWO)).await.unwrap();
         assert_eq!(w.action("settings", json!({})).await.unwrap(), json!({"level": "low", "token": "s3cret-s3cret"}));
         // A key that is lost: what nobody can open goes, the rest stays.
