@@ -263,3 +263,58 @@ async fn secrets_stay_where_they_belong_on_sqlite() {
 async fn secrets_stay_where_they_belong_on_postgres() {
     secrets_stay(true).await;
 }
+
+/// A host whose key is gone says so and changes nothing; with the key it goes on, and without it for good it begins anew.
+async fn a_lost_key(postgres: bool) {
+    let shop = tempfile::tempdir().unwrap();
+    offer_package(shop.path());
+    let url = if postgres { Some(plenum_store::testing::postgres_url().await) } else { None };
+    let database = url.clone().map_or(Database::Sqlite, Database::Postgres);
+    let options = HostOptions { database, catalogs: vec![shop.path().to_owned()], ..HostOptions::default() };
+    let mut host = Host::start(options).await;
+    let admin = host.admin().await;
+    admin.post("/api/v1/plugins", json!({"id": "keeper", "permissions": []})).await;
+    let settings = "/api/v1/plugins/keeper/settings";
+    admin.put(settings, json!({"token": "plugin-secret-5150"})).await;
+    host.stop().await;
+
+    let path = host.data().join("secrets.key");
+    let at = url.unwrap_or_else(|| format!("sqlite:{}", host.data().canonicalize().unwrap().join("plenum.db").display()));
+    let refused = |more: &[(&str, &str)]| {
+        let mut env = vec![("PLENUM_DATABASE_URL", at.as_str())];
+        env.extend(more);
+        Host::serve_refused(host.data(), &[], &env)
+    };
+    let key = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let said = refused(&[]);
+    assert!(said.contains("secrets.key") && said.contains("is not there") && said.contains("backup"), "{said}");
+    assert!(!path.exists(), "no new key in the place of a lost one");
+    let other = "ab".repeat(32);
+    let said = refused(&[("PLENUM_SECRET_KEY", &other)]);
+    assert!(said.contains("PLENUM_SECRET_KEY") && said.contains("forget-secrets") && !said.contains(&other), "{said}");
+    assert!(refused(&[("PLENUM_SECRET_KEY", "not-a-key")]).contains("not hexadecimal"));
+
+    std::fs::write(&path, key).unwrap();
+    host.restart().await;
+    assert_eq!(host.admin().await.get(settings).await["values"]["token"], true);
+    host.stop().await;
+    std::fs::remove_file(&path).unwrap();
+    let said = host.admin_command(&["forget-secrets", "--yes"]);
+    assert!(said.contains("1 secret settings were deleted"), "{said}");
+    host.restart().await;
+    let admin = host.admin().await;
+    assert_eq!(admin.get(settings).await["values"].get("token"), None);
+    admin.put(settings, json!({"token": "another-secret-5151"})).await;
+    assert_eq!(admin.get(settings).await["values"]["token"], true);
+}
+
+#[tokio::test]
+async fn a_lost_key_is_said_and_loses_nothing_else_on_sqlite() {
+    a_lost_key(false).await;
+}
+
+#[tokio::test]
+async fn a_lost_key_is_said_and_loses_nothing_else_on_postgres() {
+    a_lost_key(true).await;
+}

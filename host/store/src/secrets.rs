@@ -115,14 +115,13 @@ impl Secrets {
     pub fn parse(text: &str, place: &str) -> Result<Secrets, SecretsError> {
         let wrong = |why: String| SecretsError::Key { place: place.to_owned(), why };
         let mut keys = Vec::new();
-        for (i, line) in text.split(['\n', ',']).enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
+        for (i, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default();
+            for one in line.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+                // Never the text itself: it may be a key with a slip of the pen.
+                let bytes = hex::decode(one).map_err(|_| wrong(format!("line {} is not hexadecimal", i + 1)))?;
+                keys.push(key(&bytes).ok_or_else(|| wrong(format!("line {} has {} bytes instead of 32", i + 1, bytes.len())))?);
             }
-            // Never the line itself: it may be a key with a slip of the pen.
-            let bytes = hex::decode(line).map_err(|_| wrong(format!("line {} is not hexadecimal", i + 1)))?;
-            keys.push(key(&bytes).ok_or_else(|| wrong(format!("line {} has {} bytes instead of 32", i + 1, bytes.len())))?);
         }
         let mut keys = keys.into_iter();
         let first = keys.next().ok_or_else(|| wrong("there is no key in it".into()))?;
@@ -326,7 +325,7 @@ mod tests {
     fn a_new_key_opens_what_the_older_one_sealed_and_seals_it_anew() {
         let old = Secrets::parse(ONE, "here").unwrap();
         let value = old.seal_json("x", &json!({"a": [1, "b"]})).unwrap();
-        let both = Secrets::parse(&format!("# new\n{TWO}\n{ONE} # old\n"), "here").unwrap();
+        let both = Secrets::parse(&format!("# new, one\n{TWO}\n{ONE} # old, other\n"), "here").unwrap();
         let anew = both.seal_json("x", &value).unwrap();
         assert_eq!(both.seal_json("x", &anew).unwrap(), anew, "once is enough");
         let new = Secrets::parse(TWO, "there").unwrap();
