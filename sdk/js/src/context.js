@@ -1,5 +1,6 @@
 // What the plugin may know of the call that it answers. Needs no permission.
 import { current as wireCurrent, settings as wireSettings } from 'plenum:plugin/context@0.1.0';
+import { get as wireSecret } from 'plenum:plugin/secrets@0.1.0';
 import { PlenumError } from './error.js';
 
 /** Whether a person may change things: administrators and operators. */
@@ -29,6 +30,11 @@ export function writing(person) {
     throw PlenumError.forbidden('plugin.read_only', `${person.name} is a ${person.role} and may look, not change; ask an operator`);
   }
   return person;
+}
+
+/** The value of a setting with `secret = true`; null when it is not set. Keep it out of the log, answers and records. */
+export function secret(name) {
+  return wireSecret(name) ?? null;
 }
 
 /** The plugin's settings, with defaults filled in. */

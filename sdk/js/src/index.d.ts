@@ -230,6 +230,18 @@ export namespace store {
     replace(id: string, version: number, data: T): number;
     delete(id: string): void;
     query(options?: QueryOptions): Query<Document<T>>;
+    /** Computed where the records are: the groups in the order of their values. */
+    aggregate(measures: Measure[], options?: { by?: Grouping[]; filter?: string; limit?: number }): Group[];
+  }
+  /** `'count'`, or what of which field. */
+  type Measure = 'count' | ['count' | 'sum' | 'avg' | 'min' | 'max', string];
+  /** A field, or the span that a time falls in, in UTC. */
+  type Grouping = string | [string, 'minute' | 'hour' | 'day' | 'month' | 'year'];
+  interface Group {
+    /** Its values, in the order in which they were asked for; a span as the start of its time, `2026-01-31`. */
+    keys: any[];
+    /** What was computed, in the order in which it was asked for; null of nothing. */
+    values: any[];
   }
   /** Writes that happen all or not at all: at most 500. */
   class Batch {
@@ -238,6 +250,36 @@ export namespace store {
     /** The new versions in order, 0 for a deletion. */
     apply(): number[];
   }
+}
+
+/** Values by key, in buckets of the plugin's own. Permission `store`. */
+export namespace keyvalue {
+  /** By name: 0 to 60 of a-z, 0-9, hyphen and underscore. */
+  function open(name: string): Bucket;
+  /** A key has 1 to 120 bytes, a value at most 700 KiB; at most 500 keys at once. */
+  class Bucket {
+    constructor(name: string);
+    name: string;
+    get(key: string): Uint8Array | null;
+    text(key: string): string | null;
+    json(key: string): any;
+    set(key: string, value: Uint8Array | string): void;
+    setJson(key: string, value: unknown): void;
+    delete(key: string): void;
+    exists(key: string): boolean;
+    keys(): string[];
+    /** Of many at once, none is lost. Answers the new number. */
+    increment(key: string, by?: number): number;
+    getMany(keys: Iterable<string>): (Uint8Array | null)[];
+    setMany(values: Record<string, Uint8Array | string>): void;
+    deleteMany(keys: Iterable<string>): void;
+  }
+}
+
+/** Actions of other plugins. Permission `plugins.use`. */
+export namespace plugins {
+  /** It acts within its own grant and for the same person; calls that call go four deep. */
+  function call<T = any>(plugin: string, action: string, input: unknown): T;
 }
 
 /** Scripts on nodes. Permissions `jobs.run`, `jobs.read`. */
@@ -368,6 +410,8 @@ export namespace context {
   function writer(): User;
   function mayWrite(user: User): boolean;
   function settings<T = any>(): T;
+  /** The value of a setting with `secret = true`; null when it is not set. */
+  function secret(name: string): string | null;
 }
 
 /** The time, in milliseconds since 1970 UTC. */

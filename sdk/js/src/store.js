@@ -1,5 +1,5 @@
 // The plugin's own records, in the collections that its manifest declares. Takes the permission `store`.
-import { apply as wireApply, count as wireCount, get as wireGet, queryDocuments as wireQueryDocuments } from 'plenum:store/documents@0.1.0';
+import { aggregate as wireAggregate, apply as wireApply, count as wireCount, get as wireGet, queryDocuments as wireQueryDocuments } from 'plenum:store/documents@0.1.0';
 import { PlenumError, ask } from './error.js';
 
 const document = (d) => ({ ...d, data: JSON.parse(d.data) });
@@ -46,6 +46,25 @@ export class Collection {
   /** Deletes a record; none there is fine. */
   delete(id) {
     new Batch().delete(this, id).apply();
+  }
+
+  /** Counts, sums, means, least and greatest values, computed where the records are: groups { keys, values } in the order of their values.
+   *
+   *   VISITS.aggregate(['count', ['avg', 'ms']], { by: ['page', ['at', 'day']], filter: 'ms > 0' });
+   *
+   * A measure is 'count', or [kind, field] with count, sum, avg, min, max: 1 to 16. A group is a field, or [field, span] for a time, with
+   * minute, hour, day, month, year in UTC: up to 8; without any, all records are one group. */
+  aggregate(measures, { by = [], filter = '', limit = 1000 } = {}) {
+    const pair = (of) => (Array.isArray(of) ? of : [of, undefined]);
+    const request = {
+      collection: this.name,
+      filter,
+      groups: by.map(pair).map(([field, bucket]) => ({ field, bucket })),
+      measures: measures.map(pair).map(([kind, field]) => ({ kind, field })),
+      limit,
+    };
+    const values = (texts) => texts.map((t) => JSON.parse(t));
+    return ask(() => wireAggregate(request)).map((g) => ({ keys: values(g.keys), values: values(g.values) }));
   }
 
   /** Which records, in which order: `.page()`, `.all()`, `.count()`. */

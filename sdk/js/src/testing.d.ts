@@ -13,6 +13,12 @@ export class Fake {
   user(name: string | null, role?: string): void;
   key(key: string): void;
   settings(settings: object): void;
+  /** A secret setting. */
+  secret(name: string, value: string): void;
+  /** Says what actions of other plugins answer. */
+  onCall(f: (plugin: string, action: string, input: any) => unknown): void;
+  calls(): [string, any][];
+  bucket(name: string): Map<string, Uint8Array>;
   at(now: number): void;
   advance(ms: number): void;
   /** Takes a permission away, `cmdb.write`. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { beforeEach, test } from 'node:test';
 
-import { PlenumError, Request, Response, Router, cel, clock, cmdb, context, definePlugin, events, jobs, log, random, store, workflow } from '@plenum/sdk';
+import { PlenumError, Request, Response, Router, cel, clock, cmdb, context, definePlugin, events, jobs, keyvalue, log, plugins, random, store, workflow } from '@plenum/sdk';
 import { Fake, Job } from '@plenum/sdk/testing';
 
 import { filter } from '../src/testing/cel.js';
@@ -192,4 +192,62 @@ test('workflows, events, context', () => {
   fake.advance(5);
   assert.equal(clock.now() - before, 5);
   assert.notEqual(random.id(), random.id());
+});
+
+test('records are counted and summed by group and by span', () => {
+  const visits = new store.Collection('visits');
+  const at = (day) => `2026-01-${day}T08:00:00Z`;
+  const rows = [['home', 30, '31'], ['home', 10, '31'], ['about', 5, '30'], [null, 1, '30'], ['about', null, '31']];
+  rows.forEach(([page, ms, day], i) => visits.put(`v${i}`, { ...(page && { page }), ...(ms !== null && { ms }), at: at(day) }));
+  const groups = visits.aggregate(['count', ['count', 'ms'], ['sum', 'ms'], ['avg', 'ms'], ['min', 'ms'], ['max', 'ms']], { by: ['page'] });
+  assert.deepEqual(groups, [
+    { keys: ['about'], values: [2, 1, 5, 5, 5, 5] },
+    { keys: ['home'], values: [2, 2, 40, 20, 10, 30] },
+    { keys: [null], values: [1, 1, 1, 1, 1, 1] },
+  ]);
+  assert.deepEqual(visits.aggregate(['count'], { by: [['at', 'day']], filter: 'ms > 1' }), [
+    { keys: ['2026-01-30'], values: [1] },
+    { keys: ['2026-01-31'], values: [2] },
+  ]);
+  assert.deepEqual(visits.aggregate(['count', ['sum', 'ms']], { filter: 'ms > 1000' }), [{ keys: [], values: [0, null] }]);
+  assert.equal(visits.aggregate(['count'], { by: ['page'], limit: 1 }).length, 1);
+  refuses(422, 'store.query', () => visits.aggregate([]));
+  refuses(422, 'store.query', () => visits.aggregate(['sum']));
+});
+
+test('keys have values, and counting loses none', () => {
+  const bucket = keyvalue.open('seen');
+  assert.equal(bucket.get('a'), null);
+  bucket.set('a', 'größe');
+  bucket.setJson('b', { n: [1] });
+  assert.deepEqual([bucket.text('a'), bucket.json('b'), bucket.exists('c')], ['größe', { n: [1] }, false]);
+  assert.deepEqual([bucket.increment('n'), bucket.increment('n', 41)], [1, 42]);
+  bucket.setMany({ x: Uint8Array.of(1), y: 'two' });
+  assert.deepEqual(bucket.getMany(['y', 'gone', 'x']), [encodeText('two'), null, Uint8Array.of(1)]);
+  assert.deepEqual(bucket.keys(), ['a', 'b', 'n', 'x', 'y']);
+  bucket.delete('a');
+  bucket.deleteMany(['b', 'gone']);
+  assert.deepEqual([...fake.bucket('seen').keys()].sort(), ['n', 'x', 'y']);
+  assert.deepEqual(keyvalue.open('other').keys(), []);
+  const many = keyvalue.open('many');
+  for (let i = 0; i < 2100; i += 300) many.setMany(Object.fromEntries(Array.from({ length: 300 }, (_, j) => [`k${String(i + j).padStart(5, '0')}`, 'v'])));
+  assert.equal(new Set(many.keys()).size, 2100);
+  refuses(422, 'keyvalue.bucket', () => keyvalue.open('No/Such'));
+  refuses(422, 'keyvalue.refused', () => bucket.set('', 'x'));
+  refuses(422, 'keyvalue.refused', () => bucket.set('k', 'x'.repeat(800 << 10)));
+  refuses(422, 'keyvalue.refused', () => bucket.increment('x', 1));
+  fake.deny('store');
+  refuses(403, 'access.denied', () => bucket.get('n'));
+});
+
+test('other plugins answer, and secrets are told', () => {
+  refuses(404, 'plugin.not_found', () => plugins.call('tls-watch', 'check', {}));
+  fake.onCall((plugin, action, input) => ({ plugin, action, days: input.port }));
+  assert.deepEqual(plugins.call('tls-watch', 'check', { port: 443 }), { plugin: 'tls-watch', action: 'check', days: 443 });
+  assert.deepEqual(fake.calls().at(-1), ['tls-watch.check', { port: 443 }]);
+  fake.deny('plugins.use');
+  refuses(403, 'access.denied', () => plugins.call('tls-watch', 'check', {}));
+  assert.equal(context.secret('token'), null);
+  fake.secret('token', 's3cret');
+  assert.equal(context.secret('token'), 's3cret');
 });

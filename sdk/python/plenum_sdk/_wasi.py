@@ -42,6 +42,11 @@ wire_schedules = Imported("plenum_workflow_schedules_0_1_0")
 publisher = Imported("plenum_events_publisher_0_1_0")
 context = Imported("plenum_plugin_context_0_1_0")
 wire_log = Imported("plenum_log_log_0_1_0")
+secrets = Imported("plenum_plugin_secrets_0_1_0")
+calls = Imported("plenum_plugin_calls_0_1_0")
+keyvalue = Imported("wasi_keyvalue_store_0_2_0_draft")
+atomics = Imported("wasi_keyvalue_atomics_0_2_0_draft")
+batch = Imported("wasi_keyvalue_batch_0_2_0_draft")
 
 
 def ask(function: Any, *arguments: Any) -> Any:
@@ -170,6 +175,75 @@ def store_query(collection: str, filter: str, sort: str, cursor: str | None, lim
 
 def store_count(collection: str, filter: str) -> int:
     return ask(documents.count, collection, filter)
+
+
+def store_aggregate(collection: str, filter: str, groups: list[tuple], measures: list[tuple], limit: int) -> list[tuple]:
+    by = [documents.Grouping(field, None if span is None else documents.Bucket[span.upper()]) for field, span in groups]
+    of = [documents.Measure(documents.MeasureKind[kind.upper()], field) for kind, field in measures]
+    found = ask(documents.aggregate, documents.Aggregation(collection, filter, by, of, limit))
+    return [([json.loads(k) for k in g.keys], [json.loads(v) for v in g.values]) for g in found]
+
+
+def ask_kv(function: Any, *arguments: Any) -> Any:
+    """Calls the host; the errors of `wasi:keyvalue` become the SDK's."""
+    try:
+        return function(*arguments)
+    except Err as e:
+        kind = type(e.value).__name__
+        if kind == "Error_NoSuchStore":
+            raise Error(422, "keyvalue.bucket", "a bucket's name has 0 to 60 of a-z, 0-9, hyphen and underscore") from None
+        if kind == "Error_AccessDenied":
+            raise Error.forbidden("access.denied", "the permission store was not granted") from None
+        raise Error(422, "keyvalue.refused", str(e.value.value)) from None
+
+
+def kv_open(name: str) -> Any:
+    return ask_kv(keyvalue.open, name)
+
+
+def kv_get(bucket: Any, key: str) -> bytes | None:
+    return ask_kv(bucket.get, key)
+
+
+def kv_set(bucket: Any, key: str, value: bytes) -> None:
+    ask_kv(bucket.set, key, value)
+
+
+def kv_delete(bucket: Any, key: str) -> None:
+    ask_kv(bucket.delete, key)
+
+
+def kv_exists(bucket: Any, key: str) -> bool:
+    return ask_kv(bucket.exists, key)
+
+
+def kv_keys(bucket: Any, cursor: int | None) -> tuple[list[str], int | None]:
+    page = ask_kv(bucket.list_keys, cursor)
+    return page.keys, page.cursor
+
+
+def kv_increment(bucket: Any, key: str, by: int) -> int:
+    return ask_kv(atomics.increment, bucket, key, by)
+
+
+def kv_get_many(bucket: Any, keys: list[str]) -> list[bytes | None]:
+    return [None if found is None else found[1] for found in ask_kv(batch.get_many, bucket, keys)]
+
+
+def kv_set_many(bucket: Any, values: list[tuple[str, bytes]]) -> None:
+    ask_kv(batch.set_many, bucket, values)
+
+
+def kv_delete_many(bucket: Any, keys: list[str]) -> None:
+    ask_kv(batch.delete_many, bucket, keys)
+
+
+def plugins_call(plugin: str, action: str, input: str) -> str:
+    return ask(calls.call, plugin, action, input)
+
+
+def secret(name: str) -> str | None:
+    return secrets.get(name)
 
 
 def publish(kind: str, subject: str, data: str) -> None:

@@ -66,6 +66,11 @@ def may_write(person: User) -> User:
     return person
 
 
+def secret(name: str) -> Optional[str]:
+    """The value of a setting with `secret = true`; None when it is not set. Keep it out of the log, answers and records."""
+    return backend.secret(name)
+
+
 def settings(kind: Any = dict) -> Any:
     """The plugin's settings with defaults filled in: a dict, or the dataclass that is given."""
     try:

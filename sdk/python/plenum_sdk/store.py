@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Optional, TypeVar
+from typing import Any, Generic, Optional, Sequence, TypeVar
 
 from plenum_sdk._backend import backend
 from plenum_sdk.clock import Timestamp
@@ -24,6 +24,9 @@ from plenum_sdk.error import Error
 from plenum_sdk.page import Page
 
 T = TypeVar("T")
+
+SPANS = ("minute", "hour", "day", "month", "year")
+MEASURES = ("count", "sum", "avg", "min", "max")
 
 ANY = "any"
 """Writes in any case."""
@@ -91,6 +94,37 @@ class Collection(Generic[T]):
         """Which records, in which order. `filter` is CEL over the declared fields, `sort` one of them, downwards with a leading `-`;
         in the order of ids when not said."""
         return Query(self, filter, sort, cursor, limit)
+
+
+    def aggregate(self, *measures: Any, by: Sequence[Any] = (), filter: str = "", limit: int = 1000) -> list[Group]:
+        """Counts, sums, means, least and greatest values, computed where the records are: the groups in the order of their values.
+
+            VISITS.aggregate("count", ("avg", "ms"), by=["page", ("at", "day")], filter="ms > 0")
+
+        A measure is `"count"`, or `("count", field)`, `("sum", field)`, `("avg", field)`, `("min", field)`, `("max", field)`: 1 to 16. A
+        group is a field, or `(field, span)` for a time, with the span `minute`, `hour`, `day`, `month` or `year` in UTC: up to 8; without
+        any, all records are one group.
+        """
+        measured = [(m, None) if isinstance(m, str) else (m[0], m[1]) for m in measures]
+        groups = [(g, None) if isinstance(g, str) else (g[0], g[1]) for g in by]
+        for what, _ in measured:
+            if what not in MEASURES:
+                raise ValueError(f"{what!r} is not computed: use {', '.join(MEASURES)}")
+        for _, span in groups:
+            if span is not None and span not in SPANS:
+                raise ValueError(f"{span!r} is no span of time: use {', '.join(SPANS)}")
+        found = backend.store_aggregate(self.name, filter, groups, measured, limit)
+        return [Group(keys, values) for keys, values in found]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of records, with what was computed of it."""
+
+    keys: list[Any]
+    """Its values, in the order in which they were asked for; a span as the start of its time, `2026-01-31`."""
+    values: list[Any]
+    """What was computed, in the order in which it was asked for; None of nothing."""
 
 
 @dataclass(frozen=True)

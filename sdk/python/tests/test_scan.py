@@ -29,6 +29,9 @@ class Scan(unittest.TestCase):
             "from plenum_sdk import workflow\nworkflow.schedules.put(1)": {"plenum:workflow/schedules": ["put"]},
             "from plenum_sdk import workflow\nworkflow.start(1)": {"plenum:workflow/runs": ["start"]},
             "from plenum_sdk import store\nstore.Batch()": {"plenum:store/documents": ["apply"]},
+            "from plenum_sdk import keyvalue\nkeyvalue.open('x')": {f"wasi:keyvalue/{i}": [] for i in ("atomics", "batch", "store")},
+            "from plenum_sdk import plugins as p\np.call('a', 'b', 1)": {"plenum:plugin/calls": ["call"]},
+            "from plenum_sdk import context\ncontext.secret('a')": {"plenum:plugin/secrets": ["get"]},
             "from plenum_sdk import log, clock, random, context, cmdb\nlog.info('x')": {},
         }.items():
             self.assertEqual(self.scan(text), (uses, []), text)

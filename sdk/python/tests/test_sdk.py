@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from plenum_sdk import Error, Event, Plugin, Request, Response, Timestamp, cel, clock, cmdb, context, events, jobs, log, random, store, workflow
+from plenum_sdk import Error, Event, Plugin, Request, Response, Timestamp, cel, clock, cmdb, context, events, jobs, keyvalue, log, plugins, random, store, workflow
 from plenum_sdk.convert import decode, encode
 from plenum_sdk.jobs import Script, Targets
 from plenum_sdk.schedules import Schedule
@@ -267,6 +267,66 @@ class Platform(Case):
         self.fake.advance(5)
         self.assertEqual(clock.now().since(before), 5)
         self.assertNotEqual(random.id(), random.id())
+
+    def test_records_are_counted_and_summed_by_group_and_by_span(self):
+        visits = store.Collection("visits")
+        rows = [("home", 30, "31"), ("home", 10, "31"), ("about", 5, "30"), (None, 1, "30"), ("about", None, "31")]
+        for i, (page, ms, day) in enumerate(rows):
+            record = {"page": page, "ms": ms, "at": f"2026-01-{day}T08:00:00Z"}
+            visits.put(f"v{i}", {k: v for k, v in record.items() if v is not None})
+        measures = ("count", ("count", "ms"), ("sum", "ms"), ("avg", "ms"), ("min", "ms"), ("max", "ms"))
+        self.assertEqual(
+            [(g.keys, g.values) for g in visits.aggregate(*measures, by=["page"])],
+            [(["about"], [2, 1, 5, 5, 5, 5]), (["home"], [2, 2, 40, 20, 10, 30]), ([None], [1, 1, 1, 1, 1, 1])],
+        )
+        days = visits.aggregate("count", by=[("at", "day")], filter="ms > 1")
+        self.assertEqual([(g.keys, g.values) for g in days], [(["2026-01-30"], [1]), (["2026-01-31"], [2])])
+        self.assertEqual(visits.aggregate("count", ("sum", "ms"), filter="ms > 1000"), [store.Group([], [0, None])])
+        self.assertEqual(len(visits.aggregate("count", by=["page"], limit=1)), 1)
+        self.refuses(422, "store.query", visits.aggregate)
+        self.refuses(422, "store.query", visits.aggregate, "sum")
+        with self.assertRaises(ValueError):
+            visits.aggregate("median")
+        with self.assertRaises(ValueError):
+            visits.aggregate("count", by=[("at", "week")])
+
+    def test_keys_have_values_and_counting_loses_none(self):
+        bucket = keyvalue.open("seen")
+        self.assertIsNone(bucket.get("a"))
+        bucket.set("a", "größe")
+        bucket.set_json("b", Item(3))
+        self.assertEqual((bucket.text("a"), bucket.json("b", Item).count, bucket.exists("c")), ("größe", 3, False))
+        self.assertEqual((bucket.increment("n"), bucket.increment("n", 41)), (1, 42))
+        bucket.set_many({"x": b"\xff", "y": "two"})
+        self.assertEqual(bucket.get_many(["y", "gone", "x"]), [b"two", None, b"\xff"])
+        self.assertEqual(bucket.keys(), ["a", "b", "n", "x", "y"])
+        bucket.delete("a")
+        bucket.delete_many(["b", "gone"])
+        self.assertEqual(sorted(self.fake.bucket("seen")), ["n", "x", "y"])
+        self.assertEqual(keyvalue.open("other").keys(), [])
+        many = keyvalue.open("many")
+        for at in range(0, 2100, 300):
+            many.set_many({f"k{i:05}": "v" for i in range(at, at + 300)})
+        self.assertEqual(len(set(many.keys())), 2100)
+        self.refuses(422, "keyvalue.bucket", keyvalue.open, "No/Such")
+        self.refuses(422, "keyvalue.refused", bucket.set, "", "x")
+        self.refuses(422, "keyvalue.refused", bucket.set, "k", "x" * (800 << 10))
+        self.refuses(422, "keyvalue.refused", bucket.increment, "y")
+        self.refuses(500, "keyvalue.text", bucket.text, "x")
+        self.fake.deny("store")
+        self.refuses(403, "access.denied", bucket.get, "n")
+
+    def test_other_plugins_answer_and_secrets_are_told(self):
+        self.refuses(404, "plugin.not_found", plugins.call, "tls-watch", "check", {})
+        self.fake.on_call(lambda plugin, action, input: {"count": input["port"]})
+        self.assertEqual(plugins.call("tls-watch", "check", {"port": 443}), {"count": 443})
+        self.assertEqual(plugins.call("tls-watch", "check", {"port": 443}, Item).count, 443)
+        self.assertEqual(self.fake.calls()[-1], ("tls-watch.check", {"port": 443}))
+        self.fake.deny("plugins.use")
+        self.refuses(403, "access.denied", plugins.call, "tls-watch", "check", {})
+        self.assertIsNone(context.secret("token"))
+        self.fake.secret("token", "s3cret")
+        self.assertEqual(context.secret("token"), "s3cret")
 
     def test_tests_do_not_meet(self):
         self.fake.instance("host", {})

@@ -14,10 +14,15 @@ import traceback
 from pathlib import Path
 
 CMDB, JOBS, STORE = "plenum:cmdb/instances", "plenum:jobs/executions", "plenum:store/documents"
+SECRETS, CALLS = "plenum:plugin/secrets", "plenum:plugin/calls"
+KEYVALUE, ATOMICS, MANY = "wasi:keyvalue/store", "wasi:keyvalue/atomics", "wasi:keyvalue/batch"
 RUNS, SCHEDULES, PUBLISHER = "plenum:workflow/runs", "plenum:workflow/schedules", "plenum:events/publisher"
 
+# All of them: the methods of a resource are not named by who uses it.
+BUCKETS: list[tuple[str, list[str]]] = [(KEYVALUE, []), (ATOMICS, []), (MANY, [])]
+
 # Functions of the contract by the SDK's names; a name that is not here needs none.
-USES: dict[str, dict[str, tuple[str, list[str]]]] = {
+USES: dict[str, dict[str, tuple[str, list[str]] | list[tuple[str, list[str]]]]] = {
     "cmdb": {
         "query": (CMDB, ["query-instances"]),
         "Query": (CMDB, ["query-instances"]),
@@ -37,7 +42,7 @@ USES: dict[str, dict[str, tuple[str, list[str]]]] = {
         "cancel": (JOBS, ["cancel"]),
     },
     "store": {
-        "Collection": (STORE, ["get", "apply", "query-documents", "count"]),
+        "Collection": (STORE, ["get", "apply", "query-documents", "count", "aggregate"]),
         "Batch": (STORE, ["apply"]),
     },
     "workflow": {
@@ -52,6 +57,9 @@ USES: dict[str, dict[str, tuple[str, list[str]]]] = {
         "next_times": (SCHEDULES, ["next-times"]),
     },
     "events": {"publish": (PUBLISHER, ["publish"])},
+    "keyvalue": {"open": BUCKETS, "Bucket": BUCKETS},
+    "plugins": {"call": (CALLS, ["call"])},
+    "context": {"secret": (SECRETS, ["get"])},
 }
 
 # What Python has and a component cannot: said here, since the failure would not say why.
@@ -168,8 +176,9 @@ def uses(modules: list[Module]) -> dict[str, list[str]]:
     for module in modules:
         for of, name in module.used:
             known = USES.get(of, {})
-            for interface, functions in known.values() if name == "*" else filter(None, [known.get(name)]):
-                out.setdefault(interface, set()).update(functions)
+            for found in known.values() if name == "*" else filter(None, [known.get(name)]):
+                for interface, functions in found if isinstance(found, list) else [found]:
+                    out.setdefault(interface, set()).update(functions)
     return {k: sorted(v) for k, v in sorted(out.items())}
 
 

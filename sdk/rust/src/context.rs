@@ -57,6 +57,17 @@ pub fn writer() -> Result<User> {
     Err(Error::forbidden("plugin.read_only", format!("{} is a {} and may look, not change; ask an operator", user.name, user.role)))
 }
 
+/// The value of a setting with `secret = true`; none when it is not set. Keep it out of the log, answers and records.
+///
+/// ```
+/// # let fake = plenum_sdk::testing::Fake::new();
+/// # fake.secret("token", "s3cret");
+/// assert_eq!(plenum_sdk::context::secret("token").as_deref(), Some("s3cret"));
+/// ```
+pub fn secret(name: &str) -> Option<String> {
+    backend::secret(name)
+}
+
 /// The plugin's settings, with defaults filled in.
 pub fn settings<T: DeserializeOwned>() -> Result<T> {
     serde_json::from_value(backend::settings())

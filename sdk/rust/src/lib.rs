@@ -1,8 +1,8 @@
 //! Plugins for Plenum.
 //!
 //! A plugin is a WebAssembly component. What it offers stands in [`plugin!`]; what it may use of the platform are the modules here:
-//! [`cmdb`], [`jobs`], [`workflow`], [`store`], [`events`], [`log`], [`context`], [`clock`], [`random`]. The component imports what the
-//! code reaches and nothing else, so that its powers can be seen before it is installed.
+//! [`cmdb`], [`jobs`], [`workflow`], [`store`], [`keyvalue`], [`events`], [`plugins`], [`log`], [`context`], [`clock`], [`random`]. The component
+//! imports what the code reaches and nothing else, so that its powers can be seen before it is installed.
 //!
 //! On any other target the same modules speak to a platform in memory, [`testing::Fake`]: plugin logic is tested with `cargo test`.
 //!
@@ -21,6 +21,7 @@
 //! # fn main() {}
 //! ```
 
+mod aggregate;
 mod backend;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
@@ -34,8 +35,10 @@ pub mod events;
 pub mod guest;
 mod http;
 pub mod jobs;
+pub mod keyvalue;
 pub mod log;
 mod macros;
+pub mod plugins;
 pub mod random;
 mod router;
 pub mod store;

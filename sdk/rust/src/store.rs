@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use crate::aggregate::{Aggregate, Group, Span};
 use crate::{Error, Page, Result, Timestamp, backend};
 
 /// A stored record.
@@ -146,6 +147,23 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     pub fn query(&self) -> Query<T> {
         let raw = RawQuery { collection: self.name.to_owned(), filter: String::new(), sort: String::new(), cursor: None, limit: 200 };
         Query { raw, of: PhantomData }
+    }
+
+    /// Counts, sums, means, least and greatest values, computed where the records are.
+    ///
+    /// ```
+    /// # use plenum_sdk::{store::{Collection, Span}, testing::Fake};
+    /// # use serde_json::{Value, json};
+    /// # let fake = Fake::new();
+    /// # const VISITS: Collection<Value> = Collection::new("visits");
+    /// # VISITS.put("a", &json!({"page": "home", "at": "2026-01-31T08:00:00Z", "ms": 10}))?;
+    /// # VISITS.put("b", &json!({"page": "home", "at": "2026-01-31T09:00:00Z", "ms": 30}))?;
+    /// let days = VISITS.aggregate().filter("page == 'home'").by_time("at", Span::Day).count().avg("ms").groups()?;
+    /// assert_eq!((days[0].keys.as_slice(), days[0].values.as_slice()), ([json!("2026-01-31")].as_slice(), [json!(2), json!(20)].as_slice()));
+    /// # Ok::<(), plenum_sdk::Error>(())
+    /// ```
+    pub fn aggregate(&self) -> Aggregate {
+        Aggregate::of(self.name)
     }
 
     /// Writes a record, if it is as expected; else a conflict (409). Answers its version.

@@ -16,7 +16,7 @@ use plenum_runtime::package::Manifest;
 pub const WORLD: &str = "plugin";
 
 /// Packages of the contract in the order in which they use each other.
-const CONTRACT: &[&str] = &["types", "log", "store", "cmdb", "jobs", "workflow", "events", "plugin"];
+const CONTRACT: &[&str] = &["types", "log", "store", "cmdb", "jobs", "workflow", "events", "plugin", "wasi-keyvalue"];
 
 /// WASI's own, which the SDKs call beside the contract.
 const WASI: &[(&str, &str)] = &[
@@ -94,6 +94,10 @@ pub fn write(contract: &Path, to: &Path, uses: &Uses, offers: &Offers, more: &[&
     let mut packages: Vec<(String, PackageId)> = Vec::new();
     for name in CONTRACT {
         let dir = contract.join(name);
+        // A plugin that was begun before it was part of the contract does without.
+        if *name == "wasi-keyvalue" && !dir.is_dir() {
+            continue;
+        }
         let (id, _) = resolve.push_dir(&dir).with_context(|| format!("the contract {} cannot be read", dir.display()))?;
         packages.push(((*name).to_owned(), id));
     }
@@ -106,8 +110,8 @@ pub fn write(contract: &Path, to: &Path, uses: &Uses, offers: &Offers, more: &[&
         world.push_str(&format!("  import {interface}@0.1.0;\n"));
     }
     for (interface, functions) in uses {
-        trim(&mut resolve, interface, functions)?;
-        world.push_str(&format!("  import {interface}@0.1.0;\n"));
+        let version = trim(&mut resolve, interface, functions)?;
+        world.push_str(&format!("  import {interface}@{version};\n"));
     }
     for interface in more {
         world.push_str(&format!("  import {interface};\n"));
@@ -130,10 +134,11 @@ pub fn write(contract: &Path, to: &Path, uses: &Uses, offers: &Offers, more: &[&
     Ok(())
 }
 
-/// Leaves the functions of an interface that are named.
-fn trim(resolve: &mut Resolve, interface: &str, functions: &BTreeSet<String>) -> anyhow::Result<()> {
+/// Leaves the functions of an interface that are named, or all when none is: those of resources. Answers its version.
+fn trim(resolve: &mut Resolve, interface: &str, functions: &BTreeSet<String>) -> anyhow::Result<String> {
     let (package, name) = interface.split_once('/').with_context(|| format!("{interface} names no interface"))?;
     let found = resolve.packages.iter().find(|(_, p)| format!("{}:{}", p.name.namespace, p.name.name) == package);
+    let version = found.and_then(|(_, p)| p.name.version.as_ref()).map_or_else(|| "0.1.0".to_owned(), ToString::to_string);
     let id = found.and_then(|(_, p)| p.interfaces.get(name).copied());
     let Some(interface_) = id.and_then(|id| resolve.interfaces.get_mut(id)) else {
         bail!("the contract that came with the plugin has no {interface}; `plenum plugin new` of this version brings a newer one");
@@ -141,8 +146,10 @@ fn trim(resolve: &mut Resolve, interface: &str, functions: &BTreeSet<String>) ->
     if let Some(missing) = functions.iter().find(|f| !interface_.functions.contains_key(*f)) {
         bail!("{interface} of the contract that came with the plugin has no function {missing}");
     }
-    interface_.functions.retain(|f, _| functions.contains(f));
-    Ok(())
+    if !functions.is_empty() {
+        interface_.functions.retain(|f, _| functions.contains(f));
+    }
+    Ok(version)
 }
 
 #[cfg(test)]
@@ -157,7 +164,10 @@ mod tests {
     #[test]
     fn a_world_has_what_is_used_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let uses = Uses::from([("plenum:cmdb/instances".to_owned(), BTreeSet::from(["get".to_owned()]))]);
+        let uses = Uses::from([
+            ("plenum:cmdb/instances".to_owned(), BTreeSet::from(["get".to_owned()])),
+            ("wasi:keyvalue/store".to_owned(), BTreeSet::new()),
+        ]);
         let offers = Offers { http: true, actions: vec!["count".into()], ..Offers::default() };
         write(&contract(), dir.path(), &uses, &offers, &["wasi:random/random@0.2.0"]).unwrap();
         // As another tool reads it.
@@ -171,7 +181,8 @@ mod tests {
         assert_eq!(names(&world.exports), ["wasi:http/incoming-handler@0.2.0", "plenum:plugin/actions@0.1.0"]);
         let imports = names(&world.imports);
         assert!(imports.contains(&"plenum:cmdb/instances@0.1.0".to_owned()) && imports.contains(&"wasi:random/random@0.2.0".to_owned()));
-        assert!(!imports.iter().any(|i| i.contains("jobs") || i.contains("store")), "{imports:?}");
+        assert!(!imports.iter().any(|i| i.contains("jobs") || i.contains("plenum:store")), "{imports:?}");
+        assert!(imports.contains(&"wasi:keyvalue/store@0.2.0-draft".to_owned()), "{imports:?}");
         let (_, instances) = resolve.interfaces.iter().find(|(_, i)| i.name.as_deref() == Some("instances")).unwrap();
         assert_eq!(instances.functions.keys().collect::<Vec<_>>(), ["get"]);
     }

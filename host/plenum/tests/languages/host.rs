@@ -106,6 +106,11 @@ impl Host {
         self.send("POST", path, Some(body)).await
     }
 
+    /// PUT below `/api/v1`.
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send("PUT", path, Some(body)).await
+    }
+
     /// Installs a plugin with permissions.
     pub async fn install(&self, id: &str, permissions: &[&str]) -> Value {
         let answer = self.post("/plugins", json!({ "id": id, "permissions": permissions })).await;

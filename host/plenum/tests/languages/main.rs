@@ -2,6 +2,7 @@
 //! installed into a real host and called.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod clients;
 mod host;
 mod javascript;
 mod python;

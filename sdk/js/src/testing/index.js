@@ -57,6 +57,26 @@ export class Fake {
     state.settings = copy(settings);
   }
 
+  /** A secret setting. */
+  secret(name, value) {
+    state.secrets[name] = value;
+  }
+
+  /** Says what actions of other plugins answer: a function of plugin, action and input. Without it, none is there. */
+  onCall(f) {
+    state.onCall = f;
+  }
+
+  /** Actions of other plugins that were called, in order: ['tls-watch.check', input]. */
+  calls() {
+    return copy(state.calls);
+  }
+
+  /** What is in a bucket of keys and values: a Map of Uint8Array. */
+  bucket(name) {
+    return new Map(state.keyvalue[name] ?? []);
+  }
+
   /** Sets the clock, in milliseconds since 1970. */
   at(now) {
     state.now = now;

@@ -14,6 +14,10 @@ const empty = () => ({
   instances: [],
   related: [],
   collections: {},
+  keyvalue: {},
+  secrets: {},
+  onCall: null,
+  calls: [],
   jobs: [],
   requests: [],
   executions: [],
@@ -71,15 +75,17 @@ export function objectOf(text) {
 
 const rank = (v) => (v === null || v === undefined ? 0 : { boolean: 1, number: 2, string: 3 }[typeof v] ?? 4);
 
+/** The order of two JSON values. */
+export function ranked(x, y) {
+  if (rank(x) !== rank(y)) return rank(x) - rank(y);
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+
 /** By one field, a leading `-` downwards; records without it come first. */
 export function inOrder(items, sort, field) {
   const name = sort.replace(/^-/, '');
   if (!name) return items;
-  const compare = (a, b) => {
-    const [x, y] = [field(a, name), field(b, name)];
-    if (rank(x) !== rank(y)) return rank(x) - rank(y);
-    return x < y ? -1 : x > y ? 1 : 0;
-  };
+  const compare = (a, b) => ranked(field(a, name), field(b, name));
   const sign = sort.startsWith('-') ? -1 : 1;
   return [...items].sort((a, b) => sign * compare(a, b));
 }

@@ -70,6 +70,10 @@ class State:
     instances: list = field(default_factory=list)
     related: list = field(default_factory=list)
     collections: dict = field(default_factory=dict)
+    keyvalue: dict = field(default_factory=dict)
+    secrets: dict = field(default_factory=dict)
+    on_call: Any = None
+    calls: list = field(default_factory=list)
     jobs: list = field(default_factory=list)
     requests: list = field(default_factory=list)
     executions: list = field(default_factory=list)
@@ -122,6 +126,22 @@ class Fake:
     def settings(self, settings: dict) -> None:
         """The plugin's settings."""
         state().settings = copy.deepcopy(settings)
+
+    def secret(self, name: str, value: str) -> None:
+        """A secret setting."""
+        state().secrets[name] = value
+
+    def on_call(self, f: Any) -> None:
+        """Says what actions of other plugins answer: a function of plugin, action and input. Without it, none is there."""
+        state().on_call = f
+
+    def calls(self) -> list[tuple[str, Any]]:
+        """Actions of other plugins that were called, in order: `tls-watch.check`, and the input."""
+        return state().calls
+
+    def bucket(self, name: str) -> dict[str, bytes]:
+        """What is in a bucket of keys and values."""
+        return dict(state().keyvalue.get(name, {}))
 
     def at(self, now: int) -> None:
         """Sets the clock, in milliseconds since 1970."""

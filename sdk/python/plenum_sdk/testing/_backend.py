@@ -256,6 +256,137 @@ def store_count(collection: str, filter: str) -> int:
     return len(matching_documents(collection, filter))
 
 
+def of_document(d: dict, name: str) -> Any:
+    if name in ("created_at", "updated_at"):
+        return datetime.fromtimestamp(d[name] / 1000, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return d[name] if name in ("id", "version") else d["data"].get(name)
+
+
+def number(n: float) -> Any:
+    return int(n) if n == int(n) and abs(n) < 9e15 else n
+
+
+def measured(kind: str, name: str | None, members: list[dict]) -> Any:
+    if name is None:
+        return len(members)
+    values = [v for v in (of_document(d, name) for d in members) if v is not None]
+    if kind == "count":
+        return len(values)
+    if not values:
+        return None
+    if kind in ("min", "max"):
+        return (min if kind == "min" else max)(values, key=rank)
+    return number(sum(values) / (len(values) if kind == "avg" else 1))
+
+
+# Times are UTC in RFC 3339: the start of the text is the span.
+SPANS = {"minute": 16, "hour": 13, "day": 10, "month": 7, "year": 4}
+
+
+def store_aggregate(collection: str, filter: str, groups: list[tuple], measures: list[tuple], limit: int) -> list[tuple]:
+    if len(groups) > 8 or not 1 <= len(measures) <= 16:
+        raise Error(422, "store.query", "an aggregation has up to 8 groups and 1 to 16 measures")
+    for kind, name in measures:
+        if kind != "count" and name is None:
+            raise Error(422, "store.query", "a sum, mean, least or greatest value is that of a field: name it")
+    found: list[tuple[list, list]] = [] if groups else [([], [])]
+    for d in matching_documents(collection, filter):
+        keys = [of_document(d, name) for name, _ in groups]
+        keys = [k[: SPANS[span]] if span and isinstance(k, str) else k for k, (_, span) in zip(keys, groups)]
+        members = next((m for k, m in found if k == keys), None)
+        if members is None:
+            found.append((keys, [d]))
+        else:
+            members.append(d)
+    # Those without a value last.
+    found.sort(key=lambda g: [(k is None, rank(k)) for k in g[0]])
+    return [(keys, [measured(kind, name, members) for kind, name in measures]) for keys, members in found[: max(1, min(limit, 1000))]]
+
+
+# Keys and values
+
+
+def kv_open(name: str) -> dict:
+    s = allowed("store")
+    if len(name) > 60 or not all(c in "abcdefghijklmnopqrstuvwxyz0123456789-_" for c in name):
+        raise Error(422, "keyvalue.bucket", "a bucket's name has 0 to 60 of a-z, 0-9, hyphen and underscore")
+    return s.keyvalue.setdefault(name, {})
+
+
+def kv_check(keys: list[str]) -> None:
+    allowed("store")
+    if len(keys) > 500:
+        raise Error(422, "keyvalue.refused", "at most 500 keys at once")
+    if not all(1 <= len(k.encode()) <= 120 and "\0" not in k for k in keys):
+        raise Error(422, "keyvalue.refused", "a key has 1 to 120 bytes, none of them NUL")
+
+
+def kv_get(bucket: dict, key: str) -> bytes | None:
+    return kv_get_many(bucket, [key])[0]
+
+
+def kv_set(bucket: dict, key: str, value: bytes) -> None:
+    kv_set_many(bucket, [(key, value)])
+
+
+def kv_delete(bucket: dict, key: str) -> None:
+    kv_delete_many(bucket, [key])
+
+
+def kv_exists(bucket: dict, key: str) -> bool:
+    return kv_get(bucket, key) is not None
+
+
+def kv_keys(bucket: dict, cursor: int | None) -> tuple[list[str], int | None]:
+    kv_check([])
+    skip = cursor or 0
+    page = sorted(bucket)[skip : skip + 1000]
+    return page, skip + 1000 if len(page) == 1000 else None
+
+
+def kv_increment(bucket: dict, key: str, by: int) -> int:
+    now = kv_get(bucket, key)
+    if now is not None and not now.isdigit():
+        raise Error(422, "keyvalue.refused", f"the value of {key} is no number")
+    total = int(now or 0) + by
+    bucket[key] = str(total).encode()
+    return total
+
+
+def kv_get_many(bucket: dict, keys: list[str]) -> list[bytes | None]:
+    kv_check(keys)
+    return [bucket.get(k) for k in keys]
+
+
+def kv_set_many(bucket: dict, values: list[tuple[str, bytes]]) -> None:
+    kv_check([k for k, _ in values])
+    for key, value in values:
+        if len(value) > 700 << 10:
+            raise Error(422, "keyvalue.refused", f"the value of {key} has {len(value)} bytes; a value has at most {700 << 10}")
+    bucket.update(values)
+
+
+def kv_delete_many(bucket: dict, keys: list[str]) -> None:
+    kv_check(keys)
+    for key in keys:
+        bucket.pop(key, None)
+
+
+# Other plugins
+
+
+def plugins_call(plugin: str, action: str, input: str) -> str:
+    s = allowed("plugins.use")
+    s.calls.append((f"{plugin}.{action}", json.loads(input)))
+    if s.on_call is None:
+        raise Error.not_found("plugin.not_found", f"nobody answers {plugin}.{action}; say what it does with Fake.on_call")
+    return json.dumps(s.on_call(plugin, action, json.loads(input)))
+
+
+def secret(name: str) -> str | None:
+    return state().secrets.get(name)
+
+
 # Events, log, context
 
 

@@ -2,14 +2,16 @@
 
 use serde_json::{Map, Value};
 
+use crate::aggregate::{Group, Kind, Raw, Span};
 use crate::bindings::imports::plenum::cmdb::instances;
 use crate::bindings::imports::plenum::events::publisher;
 use crate::bindings::imports::plenum::jobs::executions;
 use crate::bindings::imports::plenum::log::log as wire_log;
-use crate::bindings::imports::plenum::plugin::context;
+use crate::bindings::imports::plenum::plugin::{calls, context, secrets};
 use crate::bindings::imports::plenum::store::documents;
 use crate::bindings::imports::plenum::workflow::{runs, schedules};
 use crate::bindings::imports::wasi::clocks::wall_clock;
+use crate::bindings::imports::wasi::keyvalue::{atomics, batch, store as keyvalue};
 use crate::bindings::imports::wasi::random::random as wire_random;
 use crate::cmdb::{Instance, Query, Related};
 use crate::context::{Call, User};
@@ -18,7 +20,7 @@ use crate::log::Level;
 use crate::store::{Document, Expected, RawQuery, Write};
 use crate::workflow::Run;
 use crate::workflow::schedules::Schedule;
-use crate::{Page, Result, Timestamp};
+use crate::{Error, Page, Result, Timestamp};
 
 fn object(text: &str) -> Result<Map<String, Value>> {
     Ok(serde_json::from_str(text)?)
@@ -221,6 +223,94 @@ pub(crate) fn store_query(q: &RawQuery) -> Result<Page<Document>> {
 
 pub(crate) fn store_count(collection: &str, filter: &str) -> Result<u64> {
     Ok(documents::count(collection, filter)?)
+}
+
+pub(crate) fn store_aggregate(a: &Raw) -> Result<Vec<Group>> {
+    let span = |s: Span| match s {
+        Span::Minute => documents::Bucket::Minute,
+        Span::Hour => documents::Bucket::Hour,
+        Span::Day => documents::Bucket::Day,
+        Span::Month => documents::Bucket::Month,
+        Span::Year => documents::Bucket::Year,
+    };
+    let kind = |k: Kind| match k {
+        Kind::Count => documents::MeasureKind::Count,
+        Kind::Sum => documents::MeasureKind::Sum,
+        Kind::Avg => documents::MeasureKind::Avg,
+        Kind::Min => documents::MeasureKind::Min,
+        Kind::Max => documents::MeasureKind::Max,
+    };
+    let groups = documents::aggregate(&documents::Aggregation {
+        collection: a.collection.clone(),
+        filter: a.filter.clone(),
+        groups: a.groups.iter().map(|(field, s)| documents::Grouping { field: field.clone(), bucket: s.map(span) }).collect(),
+        measures: a.measures.iter().map(|(k, field)| documents::Measure { kind: kind(*k), field: field.clone() }).collect(),
+        limit: a.limit,
+    })?;
+    let values = |texts: Vec<String>| texts.iter().map(|t| Ok(serde_json::from_str(t)?)).collect::<Result<Vec<Value>>>();
+    groups.into_iter().map(|g| Ok(Group { keys: values(g.keys)?, values: values(g.values)? })).collect()
+}
+
+fn kv_error(e: keyvalue::Error) -> Error {
+    match e {
+        keyvalue::Error::NoSuchStore => {
+            Error::new(422, "keyvalue.bucket", "a bucket's name has 0 to 60 of a-z, 0-9, hyphen and underscore")
+        }
+        keyvalue::Error::AccessDenied => Error::forbidden("access.denied", "the permission store was not granted"),
+        keyvalue::Error::Other(message) => Error::new(422, "keyvalue.refused", message),
+    }
+}
+
+pub(crate) type Bucket = keyvalue::Bucket;
+
+pub(crate) fn kv_open(name: &str) -> Result<Bucket> {
+    keyvalue::open(name).map_err(kv_error)
+}
+
+pub(crate) fn kv_get(b: &Bucket, key: &str) -> Result<Option<Vec<u8>>> {
+    b.get(key).map_err(kv_error)
+}
+
+pub(crate) fn kv_set(b: &Bucket, key: &str, value: &[u8]) -> Result<()> {
+    b.set(key, value).map_err(kv_error)
+}
+
+pub(crate) fn kv_delete(b: &Bucket, key: &str) -> Result<()> {
+    b.delete(key).map_err(kv_error)
+}
+
+pub(crate) fn kv_exists(b: &Bucket, key: &str) -> Result<bool> {
+    b.exists(key).map_err(kv_error)
+}
+
+pub(crate) fn kv_keys(b: &Bucket, cursor: Option<u64>) -> Result<(Vec<String>, Option<u64>)> {
+    let page = b.list_keys(cursor).map_err(kv_error)?;
+    Ok((page.keys, page.cursor))
+}
+
+pub(crate) fn kv_increment(b: &Bucket, key: &str, by: u64) -> Result<u64> {
+    atomics::increment(b, key, by).map_err(kv_error)
+}
+
+pub(crate) fn kv_get_many(b: &Bucket, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+    let found = batch::get_many(b, keys).map_err(kv_error)?;
+    Ok(found.into_iter().map(|f| f.map(|(_, value)| value)).collect())
+}
+
+pub(crate) fn kv_set_many(b: &Bucket, values: &[(String, Vec<u8>)]) -> Result<()> {
+    batch::set_many(b, values).map_err(kv_error)
+}
+
+pub(crate) fn kv_delete_many(b: &Bucket, keys: &[String]) -> Result<()> {
+    batch::delete_many(b, keys).map_err(kv_error)
+}
+
+pub(crate) fn plugins_call(plugin: &str, action: &str, input: &Value) -> Result<Value> {
+    Ok(serde_json::from_str(&calls::call(plugin, action, &input.to_string())?)?)
+}
+
+pub(crate) fn secret(name: &str) -> Option<String> {
+    secrets::get(name)
 }
 
 pub(crate) fn publish(kind: &str, subject: &str, data: &Value) -> Result<()> {

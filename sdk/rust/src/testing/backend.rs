@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::filter::{Filter, sort_by};
+use super::filter::{Filter, compare, sort_by};
 use super::{Executed, Line, State, with};
+use crate::aggregate::{Group, Kind, Raw, Span};
 use crate::cmdb::{Instance, Query, Related};
 use crate::context::Call;
 use crate::events::Event;
@@ -378,6 +379,199 @@ pub(crate) fn store_query(q: &RawQuery) -> Result<Page<Document>> {
 
 pub(crate) fn store_count(collection: &str, filter: &str) -> Result<u64> {
     with(|s| Ok(matching(s, collection, filter)?.len() as u64))
+}
+
+pub(crate) fn store_aggregate(a: &Raw) -> Result<Vec<Group>> {
+    let refused = |message: String| Err(Error::new(422, "store.query", message));
+    if a.groups.len() > 8 || a.measures.is_empty() || a.measures.len() > 16 {
+        return refused("an aggregation has up to 8 groups and 1 to 16 measures".into());
+    }
+    with(|s| {
+        let found = matching(s, &a.collection, &a.filter)?;
+        if let Some(m) = &s.manifest {
+            for field in a.groups.iter().map(|(f, _)| f).chain(a.measures.iter().filter_map(|(_, f)| f.as_ref())) {
+                m.sortable(&a.collection, field)?;
+            }
+        }
+        if let Some((kind, _)) = a.measures.iter().find(|(k, f)| *k != Kind::Count && f.is_none()) {
+            return refused(format!("{kind:?} is that of a field: name it"));
+        }
+        let key = |d: &Document, (name, span): &(String, Option<Span>)| {
+            let value = of_document(d, name);
+            match (span, value.as_str()) {
+                // Times are UTC in RFC 3339: the start of the text is the span.
+                (Some(span), Some(text)) => Value::from(text.get(..span_length(*span)).unwrap_or(text)),
+                _ => value,
+            }
+        };
+        let mut groups: Vec<(Vec<Value>, Vec<&Document>)> = Vec::new();
+        for d in &found {
+            let keys: Vec<Value> = a.groups.iter().map(|g| key(d, g)).collect();
+            match groups.iter_mut().find(|(k, _)| *k == keys) {
+                Some((_, members)) => members.push(d),
+                None => groups.push((keys, vec![d])),
+            }
+        }
+        if a.groups.is_empty() && groups.is_empty() {
+            groups.push((Vec::new(), Vec::new()));
+        }
+        // Those without a value last.
+        let order = |x: &Value, y: &Value| x.is_null().cmp(&y.is_null()).then_with(|| compare(x, y));
+        groups.sort_by(|(x, _), (y, _)| x.iter().zip(y).map(|(x, y)| order(x, y)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal));
+        groups.truncate(a.limit.clamp(1, 1000) as usize);
+        let computed = |(keys, members): (Vec<Value>, Vec<&Document>)| {
+            let values = a.measures.iter().map(|(k, f)| measured(*k, f.as_deref(), &members)).collect();
+            Group { keys, values }
+        };
+        Ok(groups.into_iter().map(computed).collect())
+    })
+}
+
+fn span_length(span: Span) -> usize {
+    match span {
+        Span::Minute => 16,
+        Span::Hour => 13,
+        Span::Day => 10,
+        Span::Month => 7,
+        Span::Year => 4,
+    }
+}
+
+fn of_document(d: &Document, field: &str) -> Value {
+    match field {
+        "id" => Value::from(d.id.clone()),
+        "version" => Value::from(d.version),
+        "created_at" => Value::from(d.created_at.to_string()),
+        "updated_at" => Value::from(d.updated_at.to_string()),
+        field => d.data.get(field).cloned().unwrap_or_default(),
+    }
+}
+
+fn measured(kind: Kind, field: Option<&str>, members: &[&Document]) -> Value {
+    let Some(field) = field else { return Value::from(members.len()) };
+    let values: Vec<Value> = members.iter().map(|d| of_document(d, field)).filter(|v| !v.is_null()).collect();
+    let number = |n: f64| if n.fract() == 0.0 && n.abs() < 9e15 { Value::from(n as i64) } else { Value::from(n) };
+    let sum = || values.iter().filter_map(Value::as_f64).sum::<f64>();
+    match kind {
+        Kind::Count => Value::from(values.len()),
+        _ if values.is_empty() => Value::Null,
+        Kind::Sum => number(sum()),
+        Kind::Avg => number(sum() / values.len() as f64),
+        Kind::Min => values.iter().min_by(|a, b| compare(a, b)).cloned().unwrap_or_default(),
+        Kind::Max => values.iter().max_by(|a, b| compare(a, b)).cloned().unwrap_or_default(),
+    }
+}
+
+/// An open bucket: its name.
+pub(crate) type Bucket = String;
+
+pub(crate) fn kv_open(name: &str) -> Result<Bucket> {
+    with(|s| {
+        allowed(s, "store")?;
+        if name.len() > 60 || !name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_".contains(&c)) {
+            return Err(Error::new(422, "keyvalue.bucket", "a bucket's name has 0 to 60 of a-z, 0-9, hyphen and underscore"));
+        }
+        Ok(name.to_owned())
+    })
+}
+
+fn kv<T>(keys: &[&str], f: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+    let refused = |message: &str| Err(Error::new(422, "keyvalue.refused", message));
+    if keys.len() > 500 {
+        return refused("at most 500 keys at once");
+    }
+    if keys.iter().any(|k| k.is_empty() || k.len() > 120 || k.contains('\0')) {
+        return refused("a key has 1 to 120 bytes, none of them NUL");
+    }
+    with(|s| {
+        allowed(s, "store")?;
+        f(s)
+    })
+}
+
+pub(crate) fn kv_get(b: &Bucket, key: &str) -> Result<Option<Vec<u8>>> {
+    kv(&[key], |s| Ok(s.keyvalue.get(b).and_then(|v| v.get(key)).cloned()))
+}
+
+pub(crate) fn kv_set(b: &Bucket, key: &str, value: &[u8]) -> Result<()> {
+    kv_set_many(b, &[(key.to_owned(), value.to_vec())])
+}
+
+pub(crate) fn kv_delete(b: &Bucket, key: &str) -> Result<()> {
+    kv_delete_many(b, &[key.to_owned()])
+}
+
+pub(crate) fn kv_exists(b: &Bucket, key: &str) -> Result<bool> {
+    Ok(kv_get(b, key)?.is_some())
+}
+
+pub(crate) fn kv_keys(b: &Bucket, cursor: Option<u64>) -> Result<(Vec<String>, Option<u64>)> {
+    let skip = cursor.unwrap_or(0);
+    let page: Vec<String> =
+        kv(&[], |s| Ok(s.keyvalue.get(b).into_iter().flat_map(|v| v.keys()).skip(skip as usize).take(1000).cloned().collect()))?;
+    let next = (page.len() == 1000).then(|| skip + 1000);
+    Ok((page, next))
+}
+
+pub(crate) fn kv_increment(b: &Bucket, key: &str, by: u64) -> Result<u64> {
+    let refused = |message: String| Error::new(422, "keyvalue.refused", message);
+    kv(&[key], |s| {
+        let values = s.keyvalue.entry(b.clone()).or_default();
+        let now = match values.get(key) {
+            None => 0,
+            Some(v) => std::str::from_utf8(v)
+                .ok()
+                .and_then(|t| t.parse::<u64>().ok())
+                .ok_or_else(|| refused(format!("the value of {key} is no number")))?,
+        };
+        let sum = now.checked_add(by).ok_or_else(|| refused(format!("the number at {key} would be too large")))?;
+        values.insert(key.to_owned(), sum.to_string().into_bytes());
+        Ok(sum)
+    })
+}
+
+pub(crate) fn kv_get_many(b: &Bucket, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    kv(&names, |s| Ok(names.iter().map(|k| s.keyvalue.get(b).and_then(|v| v.get(*k)).cloned()).collect()))
+}
+
+pub(crate) fn kv_set_many(b: &Bucket, values: &[(String, Vec<u8>)]) -> Result<()> {
+    let names: Vec<&str> = values.iter().map(|(k, _)| k.as_str()).collect();
+    if let Some((key, value)) = values.iter().find(|(_, v)| v.len() > 700 << 10) {
+        let message = format!("the value of {key} has {} bytes; a value has at most {}", value.len(), 700 << 10);
+        return Err(Error::new(422, "keyvalue.refused", message));
+    }
+    kv(&names, |s| {
+        s.keyvalue.entry(b.clone()).or_default().extend(values.iter().cloned());
+        Ok(())
+    })
+}
+
+pub(crate) fn kv_delete_many(b: &Bucket, keys: &[String]) -> Result<()> {
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    kv(&names, |s| {
+        if let Some(values) = s.keyvalue.get_mut(b) {
+            values.retain(|k, _| !names.contains(&k.as_str()));
+        }
+        Ok(())
+    })
+}
+
+pub(crate) fn plugins_call(plugin: &str, action: &str, input: &Value) -> Result<Value> {
+    let on_call = with(|s| {
+        allowed(s, "plugins.use")?;
+        s.calls.push((format!("{plugin}.{action}"), input.clone()));
+        Ok::<_, Error>(s.on_call.clone())
+    })?;
+    // Outside of the lock: what a test says may use the platform.
+    match on_call {
+        Some(f) => f(plugin, action, input),
+        None => Err(Error::not_found("plugin.not_found", format!("nobody answers {plugin}.{action}; say what it does with Fake::on_call"))),
+    }
+}
+
+pub(crate) fn secret(name: &str) -> Option<String> {
+    with(|s| s.secrets.get(name).cloned())
 }
 
 pub(crate) fn publish(kind: &str, subject: &str, data: &Value) -> Result<()> {

@@ -92,7 +92,7 @@ pub(super) fn sort_by<T>(items: &mut [T], sort: &str, field: impl Fn(&T, &str) -
     });
 }
 
-fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
+pub(super) fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
     let rank = |v: &Value| match v {
         Value::Null => 0,
         Value::Bool(_) => 1,

@@ -28,7 +28,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::Timestamp;
 use crate::cmdb::{Instance, Related};
 use crate::context::User;
 use crate::events::Event;
@@ -37,6 +36,7 @@ use crate::log::Level;
 use crate::store::Document;
 use crate::workflow::Run;
 use crate::workflow::schedules::Schedule;
+use crate::{Result, Timestamp};
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +104,7 @@ impl Job {
 }
 
 type OnJob = Arc<dyn Fn(&Request) -> Job + Send + Sync>;
+type OnCall = Arc<dyn Fn(&str, &str, &Value) -> Result<Value> + Send + Sync>;
 
 struct Executed {
     execution: Execution,
@@ -123,6 +124,10 @@ struct State {
     instances: Vec<Instance>,
     related: Vec<((String, String), Related)>,
     collections: BTreeMap<String, BTreeMap<String, Document>>,
+    keyvalue: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    secrets: BTreeMap<String, String>,
+    on_call: Option<OnCall>,
+    calls: Vec<(String, Value)>,
     jobs: VecDeque<Job>,
     on_job: Option<OnJob>,
     requests: Vec<Request>,
@@ -149,6 +154,10 @@ impl Default for State {
             instances: Vec::new(),
             related: Vec::new(),
             collections: BTreeMap::new(),
+            keyvalue: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            on_call: None,
+            calls: Vec::new(),
             jobs: VecDeque::new(),
             on_job: None,
             requests: Vec::new(),
@@ -281,6 +290,26 @@ impl Fake {
                 settings.insert(name.to_owned(), value);
             }
         });
+    }
+
+    /// A secret setting.
+    pub fn secret(&self, name: &str, value: &str) {
+        with(|s| s.secrets.insert(name.to_owned(), value.to_owned()));
+    }
+
+    /// Says what actions of other plugins answer, by plugin, action and input. Without it, none is there.
+    pub fn on_call(&self, f: impl Fn(&str, &str, &Value) -> Result<Value> + Send + Sync + 'static) {
+        with(|s| s.on_call = Some(Arc::new(f)));
+    }
+
+    /// Actions of other plugins that were called, in order: `tls-watch.check`, and the input.
+    pub fn calls(&self) -> Vec<(String, Value)> {
+        with(|s| s.calls.clone())
+    }
+
+    /// What is in a bucket of keys and values.
+    pub fn bucket(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
+        with(|s| s.keyvalue.get(name).cloned().unwrap_or_default())
     }
 
     /// Sets the clock.

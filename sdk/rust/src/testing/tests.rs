@@ -119,3 +119,89 @@ fn ids_differ_from_their_first_characters_on() {
     let ids: BTreeSet<String> = (0..1000).map(|_| crate::random::id().chars().take(16).collect()).collect();
     assert_eq!((ids.len(), crate::random::bytes(3).len()), (1000, 3));
 }
+
+#[test]
+fn records_are_counted_and_summed_by_group_and_by_span() {
+    use crate::store::Span;
+    let _fake = Fake::new();
+    const VISITS: Collection<Value> = Collection::new("visits");
+    let rows = [
+        (Some("home"), Some(30), "31"),
+        (Some("home"), Some(10), "31"),
+        (Some("about"), Some(5), "30"),
+        (None, Some(1), "30"),
+        (Some("about"), None, "31"),
+    ];
+    for (i, (page, ms, day)) in rows.iter().enumerate() {
+        VISITS.put(&format!("v{i}"), &json!({"page": page, "ms": ms, "at": format!("2026-01-{day}T08:00:00Z")})).unwrap();
+    }
+    let pairs = |found: Vec<crate::store::Group>| found.into_iter().map(|g| (json!(g.keys), json!(g.values))).collect::<Vec<_>>();
+    let by_page = VISITS.aggregate().by("page").count().count_of("ms").sum("ms").avg("ms").min("ms").max("ms");
+    let expected = [
+        (json!(["about"]), json!([2, 1, 5, 5, 5, 5])),
+        (json!(["home"]), json!([2, 2, 40, 20, 10, 30])),
+        (json!([null]), json!([1, 1, 1, 1, 1, 1])),
+    ];
+    assert_eq!(pairs(by_page.groups().unwrap()), expected);
+    let days = VISITS.aggregate().by_time("at", Span::Day).count().filter("ms > 1").groups().unwrap();
+    assert_eq!(pairs(days), [(json!(["2026-01-30"]), json!([1])), (json!(["2026-01-31"]), json!([2]))]);
+    let none = VISITS.aggregate().count().sum("ms").filter("ms > 1000").groups().unwrap();
+    assert_eq!(pairs(none), [(json!([]), json!([0, null]))]);
+    assert_eq!(by_page.limit(1).groups().unwrap().len(), 1);
+    assert_eq!(refused(VISITS.aggregate().groups()).1, "store.query");
+}
+
+#[test]
+fn fields_that_are_not_declared_are_not_aggregated() {
+    let _fake = Fake::with_manifest(MANIFEST);
+    assert!(refused(NOTES.aggregate().by("txt").count().groups()).2.contains("did you mean text?"));
+    assert_eq!(refused(NOTES.aggregate().sum("extra").groups()).1, "store.query");
+}
+
+#[test]
+fn keys_have_values_and_counting_loses_none() {
+    use crate::keyvalue::Bucket;
+    let fake = Fake::with_manifest(MANIFEST);
+    let bucket = Bucket::open("seen").unwrap();
+    assert_eq!(bucket.get("a").unwrap(), None);
+    bucket.set("a", "größe").unwrap();
+    bucket.set_json("b", &json!({"n": 3})).unwrap();
+    assert_eq!(bucket.text("a").unwrap().as_deref(), Some("größe"));
+    assert_eq!((bucket.json::<Value>("b").unwrap(), bucket.exists("c").unwrap()), (Some(json!({"n": 3})), false));
+    assert_eq!((bucket.increment("n", 1).unwrap(), bucket.increment("n", 41).unwrap()), (1, 42));
+    bucket.set_many([("x", [255_u8].as_slice()), ("y", b"two")]).unwrap();
+    assert_eq!(bucket.get_many(["y", "gone", "x"]).unwrap(), [Some(b"two".to_vec()), None, Some(vec![255])]);
+    assert_eq!(bucket.keys().unwrap(), ["a", "b", "n", "x", "y"]);
+    bucket.delete("a").unwrap();
+    bucket.delete_many(["b", "gone"]).unwrap();
+    assert_eq!(fake.bucket("seen").into_keys().collect::<Vec<_>>(), ["n", "x", "y"]);
+    let many = Bucket::open("many").unwrap();
+    for at in (0..2_100).step_by(300) {
+        many.set_many((at..at + 300).map(|i| (format!("k{i:05}"), "v"))).unwrap();
+    }
+    assert_eq!(many.keys().unwrap().len(), 2_100);
+    assert_eq!(refused(Bucket::open("No/Such")).1, "keyvalue.bucket");
+    assert_eq!(refused(bucket.set("", "x")).1, "keyvalue.refused");
+    assert_eq!(refused(bucket.set("k", vec![0; 800 << 10])).1, "keyvalue.refused");
+    assert_eq!(refused(bucket.increment("y", 1)).1, "keyvalue.refused");
+    assert_eq!(refused(bucket.text("x")).1, "keyvalue.text");
+    fake.deny("store");
+    assert_eq!(refused(bucket.get("n")).0, 403);
+}
+
+#[test]
+fn other_plugins_answer_and_secrets_are_told() {
+    use crate::{context, plugins};
+    let fake = Fake::new();
+    assert_eq!(refused(plugins::call::<Value>("tls-watch", "check", &json!({}))).1, "plugin.not_found");
+    fake.on_call(|plugin, action, input| Ok(json!({"from": format!("{plugin}.{action}"), "days": input["port"]})));
+    let found: Value = plugins::call("tls-watch", "check", &json!({"port": 443})).unwrap();
+    assert_eq!(found, json!({"from": "tls-watch.check", "days": 443}));
+    assert_eq!(fake.calls().last().unwrap(), &("tls-watch.check".to_owned(), json!({"port": 443})));
+    assert_eq!(refused(plugins::call::<u32>("tls-watch", "check", &json!({}))).1, "plugins.answer");
+    fake.deny("plugins.use");
+    assert_eq!(refused(plugins::call::<Value>("tls-watch", "check", &json!({}))).1, "access.denied");
+    assert_eq!(context::secret("token"), None);
+    fake.secret("token", "s3cret");
+    assert_eq!(context::secret("token").as_deref(), Some("s3cret"));
+}
