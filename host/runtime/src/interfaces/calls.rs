@@ -1,6 +1,7 @@
 //! `plenum:plugin/calls`: actions of other plugins. Permission `plugins.use`, scoped by `actions`.
 
 use plenum_access::AccessError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{bad_json, error};
 use crate::RuntimeError;
@@ -18,9 +19,13 @@ impl Host for CallState {
         }
         let input = serde_json::from_str(&input).map_err(|e| bad_json("input", &e))?;
         let plugins = self.services.plugins().map_err(|e| error(e.code(), e.status(), &e))?;
-        // Boxed, since the call may come here again.
-        let call = plugins.call_for(&self.info.who, &plugin, &action, &input, None, self.info.depth + 1);
-        let answer: Result<serde_json::Value, RuntimeError> = Box::pin(call).await;
+        let (who, depth) = (self.info.who.clone(), self.info.depth + 1);
+        // A task of its own: polled within this call it would wait for a turn to compute that this call holds while it is polled, and neither
+        // would go on. Dropped with this call, it ends.
+        let call = async move { plugins.call_for(&who, &plugin, &action, &input, None, depth).await };
+        let answer: Result<serde_json::Value, RuntimeError> = AbortOnDropHandle::new(tokio::spawn(call))
+            .await
+            .unwrap_or_else(|e| Err(RuntimeError::Internal(format!("the call of another plugin ended: {e}"))));
         answer.map(|v| v.to_string()).map_err(|e| match &e {
             RuntimeError::Access(AccessError::Denied(d)) => error("access.denied", 403, &d.reason),
             e => error(e.code(), e.status(), e),
