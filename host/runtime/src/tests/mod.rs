@@ -13,8 +13,8 @@ mod limits;
 mod outgoing;
 mod powers;
 mod refusals;
-mod smith;
 mod secrets;
+mod smith;
 mod upgrade;
 mod watch;
 
