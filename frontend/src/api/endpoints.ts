@@ -51,6 +51,7 @@ export const api = {
     graph: (model: string, id: string, q: { walk: A.Walk; depth: number; limit: number }) => http.get<A.Graph>(segment`/cmdb/models/${model}/instances/${id}/graph`, q),
     export: (model: string, q: { format: 'csv' | 'json'; filter?: string; search?: string; sort?: string }) => http.file(segment`/cmdb/models/${model}/export`, q),
     import: (model: string, file: Blob, q: A.ImportQuery) => http.sendFile<A.BulkAnswer>(segment`/cmdb/models/${model}/import`, file, { ...q, key: q.key.join(',') }),
+    bulk: (model: string, b: A.BulkRequest) => http.post<A.BulkAnswer>(segment`/cmdb/models/${model}/bulk`, b),
     related: (model: string, id: string) => http.get<A.Page<A.Related>>(segment`/cmdb/models/${model}/instances/${id}/related`),
     associate: (b: { kind: string; from: { model: string; id: string }; to: { model: string; id: string } }) =>
       http.post<unknown>('/cmdb/associations', b),

@@ -168,6 +168,15 @@ export interface BulkAnswer {
   rows: RowAnswer[];
 }
 
+export interface BulkRequest {
+  action: 'create' | 'update' | 'upsert' | 'delete';
+  /** At most 5,000. */
+  rows: { id?: string; version?: number; attributes?: Record<string, Json> }[];
+  all: boolean;
+  dry_run: boolean;
+  why?: string;
+}
+
 export interface RowAnswer {
   /** Of a file, the line on which the row begins. */
   row: number;

@@ -44,6 +44,8 @@ interface Props<R> {
   toolbar?: ReactNode;
   empty: ReactNode;
   exportName?: string;
+  /** Rows can be chosen; `bar` is what can be done with them. */
+  select?: { chosen: ReadonlyMap<string, R>; onChange: (chosen: Map<string, R>) => void; name: (row: R) => string; bar: ReactNode };
 }
 
 const SIZES = [25, 50, 100, 200, 500];
@@ -84,6 +86,17 @@ export function ResourceList<R>(p: Props<R>) {
   const page = query.data;
   const filtered = Boolean(url.q || url.filter || (p.facets ?? []).some((f) => url[f.param]));
   const backKey = `${p.id} ${url.cursor ?? ''}`;
+
+  const choose = (rows: R[], on: boolean) => {
+    if (!p.select) return;
+    const next = new Map(p.select.chosen);
+    for (const row of rows) {
+      if (on) next.set(p.rowKey(row), row);
+      else next.delete(p.rowKey(row));
+    }
+    p.select.onChange(next);
+  };
+  const here = p.select && page ? page.items.filter((row) => p.select?.chosen.has(p.rowKey(row))).length : 0;
 
   const exportCsv = async () => {
     setExporting(true);
@@ -175,6 +188,15 @@ export function ResourceList<R>(p: Props<R>) {
           </button>
         </div>
       </div>
+      {p.select && p.select.chosen.size > 0 && (
+        <div className="list-bar" style={{ alignItems: 'center' }} role="group" aria-label={t('list.chosen', { n: p.select.chosen.size })}>
+          <strong aria-live="polite">{t('list.chosen', { n: p.select.chosen.size })}</strong>
+          {p.select.bar}
+          <Button type="text" onClick={() => p.select?.onChange(new Map())}>
+            {t('list.chooseNone')}
+          </Button>
+        </div>
+      )}
       {query.error ? (
         <div style={{ padding: 12 }}>
           <ProblemNote error={query.error} retry={() => void query.refetch()} />
@@ -196,13 +218,22 @@ export function ResourceList<R>(p: Props<R>) {
           <table className="t stacked" aria-label={p.label}>
             <thead>
               <tr>
-                {shown.map((c) => (
+                {shown.map((c, i) => (
                   <th
                     key={c.key}
                     scope="col"
                     className={c.num ? 'num' : undefined}
                     aria-sort={url.sort === c.sort && c.sort ? 'ascending' : url.sort === `-${c.sort}` ? 'descending' : undefined}
                   >
+                    {p.select && i === 0 && (
+                      <Checkbox
+                        className="pick"
+                        aria-label={t('list.chooseAll')}
+                        checked={here > 0 && here === page.items.length}
+                        indeterminate={here > 0 && here < page.items.length}
+                        onChange={(e) => choose(page.items, e.target.checked)}
+                      />
+                    )}
                     {c.sort ? (
                       <button type="button" onClick={() => setUrl({ sort: nextSort(url.sort, c.sort ?? ''), cursor: undefined })}>
                         {c.title}
@@ -235,7 +266,12 @@ export function ResourceList<R>(p: Props<R>) {
                       const empty = content === null || content === undefined || content === '';
                       return (
                         <td key={c.key} data-label={c.title} className={[c.num ? 'num' : '', i === 0 ? 'first' : '', empty ? 'void' : ''].join(' ').trim() || undefined}>
-                          <div className="cell">{content}</div>
+                          <div className={p.select && i === 0 ? 'cell picked' : 'cell'}>
+                            {p.select && i === 0 && (
+                              <Checkbox className="pick" aria-label={t('list.choose', { name: p.select.name(row) })} checked={p.select.chosen.has(p.rowKey(row))} onChange={(e) => choose([row], e.target.checked)} />
+                            )}
+                            {content}
+                          </div>
                         </td>
                       );
                     })}

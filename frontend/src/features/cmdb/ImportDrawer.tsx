@@ -1,20 +1,17 @@
 import { Button, Drawer, Form, Input, Select, Space, Switch } from 'antd';
 import { useQueryClient } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
 import { FileUp } from 'lucide-react';
 import { useRef, useState } from 'react';
 import { api } from '../../api/endpoints';
-import type { BulkAnswer, Model, RowAnswer } from '../../api/types';
+import type { BulkAnswer, Model } from '../../api/types';
 import { Icon, Note, ProblemNote } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { AGENTS_OWN } from './InstanceForm';
-import { rowProblem } from './rowProblem';
+import { Report } from './Report';
 import { single } from './rules';
 
 const MAX_FILE_MIB = 16;
-/** Rows of the report that are drawn; a host reports 1,000 at the most. */
-const MAX_SHOWN = 200;
 
 /** The attributes by which rows are recognised, unless somebody says otherwise: none that only an agent can know. */
 export function usualKey(model: Pick<Model, 'unique' | 'display'>): string[] {
@@ -158,7 +155,7 @@ function ImportForm({ model, onClose }: { model: Model; onClose: () => void }) {
       ) : (
         checked && <CheckedNote checked={checked} all={all} />
       )}
-      {report && <Report answer={report} model={model} done={result !== null} />}
+      {report && <Report answer={report} model={model} done={result !== null} file />}
       {ready && !result && (
         <label>
           <span className="dim">{t('cmdb.why')}</span>
@@ -203,65 +200,4 @@ function CheckedNote({ checked, all }: { checked: BulkAnswer; all: boolean }) {
   if (checked.failed > 0) return <Note tone="warn" title={t('import.hasProblems', { n: checked.failed })}>{all ? t('import.problemsAll') : t('import.problemsSome')}</Note>;
   if (!importable(checked, all)) return <Note tone="info" title={t('import.noChange')} />;
   return <Note tone="ok" title={t('import.fine')} />;
-}
-
-/** Figures, and what is wrong by row. */
-function Report({ answer, model, done }: { answer: BulkAnswer; model: Model; done: boolean }) {
-  const { t, tl } = useI18n();
-  const failed = answer.rows.filter((r) => r.outcome === 'failed');
-  const shown = failed.slice(0, MAX_SHOWN);
-  // The host names attributes where it checks values, and columns of the file where it reads cells.
-  const of = (r: RowAnswer) => model.attributes.find((a) => a.name === r.attribute);
-  const attribute = (r: RowAnswer) => tl(of(r)?.title) || r.attribute || '';
-  return (
-    <>
-      <div className="stats" aria-live="polite">
-        {(['created', 'updated', 'unchanged', 'failed'] as const).map((what) => (
-          <div key={what}>
-            <span className="v">{answer[what]}</span>
-            <span className="k">{t(done ? `import.${what}` : `import.would.${what}`)}</span>
-          </div>
-        ))}
-      </div>
-      {shown.length > 0 && (
-        <section className="panel" aria-label={t('import.problems')}>
-          <div className="table-wrap">
-            <table className="t stacked">
-              <thead>
-                <tr>
-                  <th scope="col">{t('import.row')}</th>
-                  <th scope="col">{t('cmdb.attribute')}</th>
-                  <th scope="col">{t('import.problem')}</th>
-                </tr>
-              </thead>
-              <tbody>
-                {shown.map((r) => (
-                  <tr key={r.row}>
-                    <td className="first">
-                      <span className="nowrap">{t('import.line', { n: r.row })}</span>
-                      {r.id && (
-                        <>
-                          {' '}
-                          <Link to={`/cmdb/${model.name}/${r.id}`} target="_blank">
-                            {r.label || r.id}
-                          </Link>
-                        </>
-                      )}
-                    </td>
-                    <td data-label={t('cmdb.attribute')} className={r.attribute ? undefined : 'void'}>
-                      {attribute(r)}
-                    </td>
-                    <td data-label={t('import.problem')} style={{ overflowWrap: 'anywhere' }}>
-                      {rowProblem(r, of(r), t, attribute(r))}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-          {answer.failed > shown.length && <div className="list-foot">{t('import.firstProblems', { n: shown.length, total: answer.failed })}</div>}
-        </section>
-      )}
-    </>
-  );
 }

@@ -1,7 +1,7 @@
 import { Button, Drawer, Dropdown } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { Download, FileUp, Play, Plus, Settings2 } from 'lucide-react';
+import { Download, FileUp, Pencil, Play, Plus, Settings2, Trash2 } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { Instance, Model } from '../../api/types';
@@ -12,6 +12,7 @@ import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { BulkDrawer } from './BulkDrawer';
 import { ImportDrawer } from './ImportDrawer';
 import { InstanceForm } from './InstanceForm';
 import { ModelIcon } from './ModelIcon';
@@ -42,6 +43,10 @@ export default function Instances() {
   const [url] = useUrl();
   const [creating, setCreating] = useState(false);
   const [importing, setImporting] = useState(false);
+  const [picked, setPicked] = useState<{ model: string; rows: ReadonlyMap<string, Instance> }>({ model: name, rows: new Map() });
+  const [bulk, setBulk] = useState<'update' | 'delete' | null>(null);
+  // The page stays when another model is opened; what was chosen of the last one does not.
+  const chosen: ReadonlyMap<string, Instance> = picked.model === name ? picked.rows : new Map();
   if (model.error) return <ProblemNote error={model.error} retry={() => void model.refetch()} />;
   if (!model.data) return <Loading />;
   const m = model.data;
@@ -115,6 +120,25 @@ export default function Instances() {
         searchable
         filter={{ model: m.name, attributes: m.attributes }}
         toolbar={<ExportButton model={m.name} />}
+        select={
+          can('cmdb.write')
+            ? {
+                chosen,
+                onChange: (rows) => setPicked({ model: name, rows }),
+                name: (r) => r.label || r.id,
+                bar: (
+                  <>
+                    <Button icon={<Icon of={Pencil} />} onClick={() => setBulk('update')}>
+                      {t('bulk.change')}
+                    </Button>
+                    <Button danger icon={<Icon of={Trash2} />} onClick={() => setBulk('delete')}>
+                      {t('action.delete')}
+                    </Button>
+                  </>
+                ),
+              }
+            : undefined
+        }
         empty={
           <Empty title={t('cmdb.empty', { model: tl(m.title) })} text={m.name === 'host' || onHosts ? t('cmdb.emptyFound') : t('cmdb.emptyText')}>
             {onHosts && can('nodes.manage') && <Link to="/nodes" search={{ enrol: '1' } as never}>{t('nodes.enrol')}</Link>}
@@ -122,6 +146,7 @@ export default function Instances() {
           </Empty>
         }
       />
+      {bulk && <BulkDrawer model={m} action={bulk} rows={[...chosen.values()]} onClose={() => setBulk(null)} onDone={() => setPicked({ model: name, rows: new Map() })} />}
       <ImportDrawer model={m} open={importing} onClose={() => setImporting(false)} />
       <Drawer
         open={creating}

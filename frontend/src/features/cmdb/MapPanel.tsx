@@ -105,7 +105,7 @@ function Drawing({ graph }: { graph: Graph }) {
         {drawn.nodes.map((p) => {
           const inside = (
             <>
-              <title>{`${p.node.label} (${under(p)})`}</title>
+              <title>{`${p.node.label}, ${under(p)}`}</title>
               <rect width={drawn.nodeWidth} height={NODE_HEIGHT} rx={3} />
               <text x={8} y={17}>
                 {fit(p.node.label, Math.floor((drawn.nodeWidth - 16) / 7))}
@@ -122,7 +122,7 @@ function Drawing({ graph }: { graph: Graph }) {
             </g>
           ) : (
             <g key={p.node.id} className="node" transform={at} onMouseEnter={() => setActive(p.node.id)} onMouseLeave={() => setActive('')} onFocus={() => setActive(p.node.id)} onBlur={() => setActive('')}>
-              <Link to={`/cmdb/${p.node.model}/${p.node.id}`} aria-label={`${p.node.label}, ${under(p)}`}>
+              <Link to={`/cmdb/${p.node.model}/${p.node.id}`}>
                 {inside}
               </Link>
             </g>

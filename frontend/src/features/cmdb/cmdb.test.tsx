@@ -242,8 +242,7 @@ describe('a record', () => {
   it('has a map whose records are links', async () => {
     const asked = host({ ...rest, [`GET ${at}`]: () => record(3), [`GET ${at}/history`]: () => page([]) });
     show(<Instance />);
-    const link = await screen.findByRole('link', { name: 'web-01, host' });
-    expect(link.getAttribute('href')).toBe('/cmdb/host/h1');
+    await waitFor(() => expect(document.querySelector('.map a[href="/cmdb/host/h1"] > title')?.textContent).toBe('web-01, host'));
     expect(screen.getByText(/There is more than is shown: the nearest 2/)).toBeTruthy();
     await userEvent.click(screen.getByRole('tab', { name: 'Impact' }));
     await waitFor(() => expect(asked.some((x) => x.url.searchParams.get('walk') === 'impact')).toBe(true));
