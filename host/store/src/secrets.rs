@@ -216,7 +216,7 @@ impl Secrets {
     /// A value of JSON, sealed; one that is sealed already by the present key stays, and one by an older key is sealed anew.
     pub fn seal_json(&self, context: &str, value: &Json) -> Result<Json, SecretsError> {
         match sealed(value) {
-            Some(text) if text.splitn(3, '.').nth(1) == Some(self.key_id()) => Ok(value.clone()),
+            Some(text) if text.split('.').nth(1) == Some(self.key_id()) => Ok(value.clone()),
             Some(text) => Ok(json!({ SEALED: self.seal(context, &self.open(context, text)?)? })),
             None => Ok(json!({ SEALED: self.seal(context, &value.to_string())? })),
         }
