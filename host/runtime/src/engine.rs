@@ -31,6 +31,8 @@ fn base() -> Config {
     config
         .epoch_interruption(true)
         .wasm_component_model(true)
+        // What a contract of 0.2 does not have: the tables for calls within calls would be set up for every call.
+        .concurrency_support(false)
         // A trap names the lines of the source where the component carries them.
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .max_wasm_stack(512 << 10)
