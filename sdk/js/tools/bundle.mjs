@@ -33,7 +33,8 @@ const platform = (native) => ({
     if (id.startsWith('plenum:') || id.startsWith('wasi:')) {
       if (native) return path.join(sdk, 'src/testing/host', `${id.split('@')[0].replace(/[:/]/g, '-')}.js`);
       // The tool that makes the component knows these two by other names: see the build's own words.
-      return { id: id.replace(/^wasi:(http|io)\//, 'plnm:$1/'), external: true };
+      // Loading an interface does nothing: one of which no function is left is no import.
+      return { id: id.replace(/^wasi:(http|io)\//, 'plnm:$1/'), external: true, moduleSideEffects: false };
     }
     if (id.startsWith('node:')) {
       throw new Error(`the plugin imports ${id}: a component is not Node.js. It has the SDK, and what is JavaScript itself`);

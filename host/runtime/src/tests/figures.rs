@@ -20,7 +20,7 @@ async fn one_small_call() {
     let w = World::quick().await;
     w.offer(demo(""));
     w.plugins.install(&admin(), "demo", None, &super::granted(&["events.read", "store"])).await.unwrap();
-    let (plugin, input) = (w.plugins.loaded("demo").unwrap(), json!({"a": 1}));
+    let (plugin, input) = (w.plugins.loaded("demo").unwrap(), json!({"text": "a"}));
     let services = w.plugins.services().clone();
     const CALLS: usize = 20_000;
     for round in 0..2 {
