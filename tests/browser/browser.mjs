@@ -120,7 +120,7 @@ const inspect = ({ keys, sentences, chinese }) => {
     if (!s) return;
     if (raw.has(s)) problems.push(`the key ${s} is shown as text (${where})`);
     if (chinese && english.has(s)) problems.push(`English on a Chinese page: ${s} (${where})`);
-    if (/\bundefined\b|\[object Object\]|\bNaN\b|\{\w+\}/.test(s) && !where.match(/pre|code|PRE|CODE/)) problems.push(`not meant for a reader: ${s.slice(0, 120)} (${where})`);
+    if (/\bundefined\b|\[object Object\]|\bNaN\b|\{[A-Za-z_]\w*\}/.test(s) && !where.match(/pre|code|PRE|CODE/)) problems.push(`not meant for a reader: ${s.slice(0, 120)} (${where})`);
   };
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let n = walker.nextNode(); n; n = walker.nextNode()) {
