@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use plenum_access::{Grant, Permission, Principal, Scope};
 use plenum_store::events::{NewEvent, emit};
@@ -10,6 +11,7 @@ use plenum_store::secrets::is_sealed;
 use plenum_store::{CollectionSpec, Schema, Tx, now_ms, params};
 use plenum_workflow::{ListQuery, ScheduleSpec, Target};
 use serde_json::{Map, Value as Json, json};
+use tokio::sync::Semaphore;
 
 use crate::RuntimeError;
 use crate::package::{Manifest, Package, SettingSpec};
@@ -330,34 +332,51 @@ impl Plugins {
         Ok(())
     }
 
-    /// Loads an installed plugin at start: at once when the cache has it, else in the background.
+    /// Loads an installed plugin: at once when the cache has it, else in the background.
     pub(crate) async fn load_stored(&self, stored: Stored) {
-        let id = stored.id.clone();
-        self.set_pending(&id, Some((Status::Compiling, None)));
-        let this = self.clone();
-        let work = async move {
-            let prepared = {
-                let this = this.clone();
-                tokio::task::spawn_blocking(move || {
-                    let package = this.read_package(&stored.digest)?;
-                    let settings = with_defaults(&package.manifest.settings, &stored.settings);
-                    this.prepare(package, stored.granted, settings)
-                })
-                .await
-            };
-            let result = match prepared {
-                Ok(Ok(loaded)) => this.activate(&Principal::System("plugin start"), Arc::new(loaded)).await,
-                Ok(Err(e)) => Err(e),
-                Err(e) => Err(RuntimeError::Internal(e.to_string())),
-            };
-            if let Err(e) = result {
-                tracing::error!(plugin = id, error = %e, "an installed plugin cannot be loaded");
-                this.set_pending(&id, Some((Status::Failed, Some(e.to_string()))));
-            }
-        };
+        self.set_pending(&stored.id, Some((Status::Compiling, None)));
         // A compiled one takes milliseconds; a host that is ready answers for it.
-        let task = self.services().tasks.spawn(work);
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(300), task).await;
+        let task = self.services().tasks.spawn(self.clone().load(stored));
+        let _ = tokio::time::timeout(Duration::from_millis(300), task).await;
+    }
+
+    /// Loads all of them at start, as many at once as there are processors. Those that take long go on in the background.
+    pub(crate) async fn load_all(&self, all: Vec<Stored>) {
+        for stored in &all {
+            self.set_pending(&stored.id, Some((Status::Compiling, None)));
+        }
+        let places = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
+        let loads = all.into_iter().map(|stored| {
+            let (this, places) = (self.clone(), places.clone());
+            self.services().tasks.spawn(async move {
+                let _place = places.acquire().await;
+                this.load(stored).await;
+            })
+        });
+        let loads: Vec<_> = loads.collect();
+        let _ = tokio::time::timeout(Duration::from_secs(1), futures::future::join_all(loads)).await;
+    }
+
+    async fn load(self, stored: Stored) {
+        let id = stored.id.clone();
+        let prepared = {
+            let this = self.clone();
+            tokio::task::spawn_blocking(move || {
+                let package = this.read_package(&stored.digest)?;
+                let settings = with_defaults(&package.manifest.settings, &stored.settings);
+                this.prepare(package, stored.granted, settings)
+            })
+            .await
+        };
+        let result = match prepared {
+            Ok(Ok(loaded)) => self.activate(&Principal::System("plugin start"), Arc::new(loaded)).await,
+            Ok(Err(e)) => Err(e),
+            Err(e) => Err(RuntimeError::Internal(e.to_string())),
+        };
+        if let Err(e) = result {
+            tracing::error!(plugin = id, error = %e, "an installed plugin cannot be loaded");
+            self.set_pending(&id, Some((Status::Failed, Some(e.to_string()))));
+        }
     }
 
     /// Switches a plugin on.

@@ -228,13 +228,9 @@ impl Plugins {
         self.finish_interrupted_changes().await?;
         self.forget_forsaken_imports().await?;
         let rows = self.inner.services.db.fetch_all("SELECT * FROM plugins ORDER BY id", &[]).await?;
-        for row in &rows {
-            let stored = read(row)?;
-            self.warn_of_revoked(&stored);
-            if stored.enabled {
-                self.load_stored(stored).await;
-            }
-        }
+        let all = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        all.iter().for_each(|stored| self.warn_of_revoked(stored));
+        self.load_all(all.into_iter().filter(|stored| stored.enabled).collect()).await;
         self.remember_uses().await?;
         self.inner.services.tasks.spawn(self.clone().dispatch_events());
         self.inner.services.tasks.spawn(self.clone().keep_uses());
