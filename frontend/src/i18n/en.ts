@@ -1,3 +1,11 @@
+import { en as query } from './areas/query';
+import { en as models } from './areas/models';
+import { en as quality } from './areas/quality';
+import { en as jobs } from './areas/jobs';
+import { en as nodes } from './areas/nodes';
+import { en as workflows } from './areas/workflows';
+import { en as platform } from './areas/platform';
+
 export const en = {
   'loading': 'Loading…',
   'action.save': 'Save',
@@ -907,4 +915,11 @@ export const en = {
   'bulk.first': 'The first {n} of {total}',
   'import.would.deleted': 'would be deleted',
   'import.deleted': 'deleted',
+  ...query,
+  ...models,
+  ...quality,
+  ...jobs,
+  ...nodes,
+  ...workflows,
+  ...platform,
 };

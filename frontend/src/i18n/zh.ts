@@ -1,4 +1,11 @@
 import type { en } from './en';
+import { zh as query } from './areas/query';
+import { zh as models } from './areas/models';
+import { zh as quality } from './areas/quality';
+import { zh as jobs } from './areas/jobs';
+import { zh as nodes } from './areas/nodes';
+import { zh as workflows } from './areas/workflows';
+import { zh as platform } from './areas/platform';
 
 export const zh: Record<keyof typeof en, string> = {
   'loading': '加载中…',
@@ -909,4 +916,11 @@ export const zh: Record<keyof typeof en, string> = {
   'bulk.first': '前 {n} 条，共 {total} 条',
   'import.would.deleted': '将删除',
   'import.deleted': '已删除',
+  ...query,
+  ...models,
+  ...quality,
+  ...jobs,
+  ...nodes,
+  ...workflows,
+  ...platform,
 };
