@@ -46,14 +46,22 @@ plugins() {
 
 mkdir -p "$CACHE"
 case $what in
-  portal | host | plugins) "$what" ;;
+  portal | host) "$what" ;;
+  plugins)
+    need_build_tools
+    need_wasm
+    plugins
+    ;;
   plugins-all)
+    need_build_tools
+    need_wasm
     need_venv
     need_node
     plugins all
     ;;
   all)
     need_build_tools
+    need_wasm
     need_node
     # The portal's packages come over the network while the compiler keeps the cores busy.
     portal &

@@ -4,6 +4,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ROOT=$PWD
 CACHE=${PLENUM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plenum}
 export PLENUM_CACHE=$CACHE
+# Where Debian puts servers that the tests start; it is not in everybody's PATH.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 BIN=$TARGET/debug
 CATALOG=$TARGET/catalog
@@ -35,14 +37,58 @@ need() {
 
 version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
+RUST_AT_LEAST=1.95.0
+WASM=wasm32-unknown-unknown
+# Debian's compiler: what it takes to build the host, and plugins too.
+DEBIAN_RUST="rustc-web cargo-web rust-web-src rust-web-llvm lld-22 ca-certificates"
+
+rust_is_new() {
+  local rust
+  command -v cargo >/dev/null && rust=$(rustc --version 2>/dev/null | awk '{print $2}') && [ -n "$rust" ] && version_at_least "$rust" "$RUST_AT_LEAST"
+}
+
 need_build_tools() {
   need cc "gcc libc6-dev make" "C compiler, for SQLite and the TLS library"
-  local rust=
-  command -v rustc >/dev/null && rust=$(rustc --version | awk '{print $2}')
-  if [ -z "$rust" ] || ! version_at_least "$rust" 1.95.0 || ! command -v cargo >/dev/null; then
-    say "found Rust ${rust:-nowhere}; 1.95 or newer is needed"
-    need_force "rustc-web cargo-web rust-web-llvm lld-22" "Rust compiler" "Install Rust 1.95 or newer from https://rustup.rs and run make again"
+  [ -x "$CACHE/rust/rustc" ] && PATH=$CACHE/rust:$PATH
+  rust_is_new && return 0
+  say "found $(rustc --version 2>/dev/null || echo "no Rust"); Rust $RUST_AT_LEAST or newer is needed"
+  # A rustup whose default is older keeps its default: this build alone takes the newer one.
+  if command -v rustup >/dev/null; then
+    export RUSTUP_TOOLCHAIN=$RUST_AT_LEAST
+    rust_is_new && return 0
+    say "installing Rust $RUST_AT_LEAST with rustup"
+    rustup toolchain install "$RUST_AT_LEAST" --profile minimal >"${TMPDIR:-/tmp}/plenum-rustup.log" 2>&1 && rust_is_new && return 0
+    say "rustup could not (its output is in ${TMPDIR:-/tmp}/plenum-rustup.log): Debian's Rust then"
+    unset RUSTUP_TOOLCHAIN
   fi
+  local otherwise="Install Rust $RUST_AT_LEAST or newer from https://rustup.rs and run make again"
+  need_force "$DEBIAN_RUST" "Rust compiler" "$otherwise"
+  hash -r
+  rust_is_new && return 0
+  # An older one stands before Debian's in PATH.
+  mkdir -p "$CACHE/rust"
+  ln -sf /usr/bin/rustc /usr/bin/cargo /usr/bin/rustdoc "$CACHE/rust/"
+  PATH=$CACHE/rust:$PATH
+  hash -r
+  rust_is_new || fail "the Rust compiler is still $(rustc --version 2>/dev/null || echo "missing"). $otherwise"
+}
+
+# What plugins are compiled with, as `plenum plugin build` looks for it: asked before the long build, not after it.
+need_wasm() {
+  local way=${PLENUM_WASM_TOOLCHAIN:-}
+  case $way in installed | rustup) return 0 ;; esac
+  if [ "$way" != debian ]; then
+    ls "$(rustc --print target-libdir --target $WASM 2>/dev/null)"/libstd-*.rlib >/dev/null 2>&1 && return 0
+    if command -v rustup >/dev/null; then
+      say "adding Rust's target $WASM with rustup: plugins are compiled for it"
+      rustup target add $WASM >"${TMPDIR:-/tmp}/plenum-rustup.log" 2>&1 && return 0
+      say "rustup could not (its output is in ${TMPDIR:-/tmp}/plenum-rustup.log): Debian's Rust then, for the plugins"
+    fi
+  fi
+  local lib
+  lib=$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib
+  [ -e "$lib/src/rust/library/std/Cargo.toml" ] && PATH=$PATH:$lib/$(uname -m)-unknown-linux-gnu/bin rust-lld -flavor wasm --version >/dev/null 2>&1 && return 0
+  need_force "$DEBIAN_RUST" "compiles plugins to WebAssembly" "Run \`rustup target add $WASM\` where its server is reached, and make again"
 }
 
 need_force() {
@@ -72,7 +118,7 @@ need_node() {
   esac
   say "found Node.js $v; $NODE_AT_LEAST or newer is needed: installing $NODE_INSTEAD from the npm registry into $CACHE/node"
   rm -rf "$CACHE/node.new"
-  npm install --silent --no-audit --no-fund --no-save --prefix "$CACHE/node.new" "node-linux-$machine@$NODE_INSTEAD" >"${TMPDIR:-/tmp}/plenum-node.log" 2>&1 ||
+  npm install --loglevel=error --no-audit --no-fund --no-save --prefix "$CACHE/node.new" "node-linux-$machine@$NODE_INSTEAD" >"${TMPDIR:-/tmp}/plenum-node.log" 2>&1 ||
     fail "Node.js $NODE_INSTEAD could not be installed; npm's output is in ${TMPDIR:-/tmp}/plenum-node.log. Install $NODE_AT_LEAST or newer (https://nodejs.org) and run make again"
   rm -rf "$CACHE/node"
   mv "$CACHE/node.new/node_modules/node-linux-$machine" "$CACHE/node"
