@@ -1,5 +1,5 @@
 // What every step of the walk needs: a browser, a watch over what goes wrong in it, and the checks that hold for every page.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
@@ -88,9 +88,16 @@ export async function settled(page, watch) {
 
 /** The keys of the portal's texts, and the English texts that Chinese says differently. */
 function catalogs(root) {
-  const read = (file) => new Map([...readFileSync(join(root, file), 'utf8').matchAll(/^ {2}'([\w.]+)': (['"`])(.*)\2,$/gm)].map((m) => [m[1], m[3].replaceAll("\\'", "'")]));
-  const en = read('frontend/src/i18n/en.ts');
-  const zh = read('frontend/src/i18n/zh.ts');
+  const i18n = join(root, 'frontend/src/i18n');
+  const read = (text) => [...text.matchAll(/^ {2}'([\w.]+)': (['"`])(.*)\2,$/gm)].map((m) => [m[1], m[3].replaceAll("\\'", "'")]);
+  const en = new Map(read(readFileSync(join(i18n, 'en.ts'), 'utf8')));
+  const zh = new Map(read(readFileSync(join(i18n, 'zh.ts'), 'utf8')));
+  // Each area has both languages in one file, English first.
+  for (const file of readdirSync(join(i18n, 'areas'))) {
+    const [english, chinese] = readFileSync(join(i18n, 'areas', file), 'utf8').split('export const zh');
+    for (const [key, text] of read(english)) en.set(key, text);
+    for (const [key, text] of read(chinese)) zh.set(key, text);
+  }
   if (en.size < 300 || zh.size !== en.size) throw new Error(`the catalogs of texts were not understood: ${en.size} and ${zh.size} texts`);
   // One word may be a name that both languages share; a sentence is not.
   const sentences = [...en].filter(([k, text]) => text.includes(' ') && !text.includes('{') && zh.get(k) !== text).map(([, text]) => text);
