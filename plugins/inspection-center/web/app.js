@@ -11,8 +11,8 @@ let leave = null;
 let turn = 0;
 
 /** Shows a place: `inspections`, `inspections/new`, `inspections/new/<template>`, `inspections/<id>`, `inspections/<id>/edit`, `reports/<id>`, `templates`, `templates/<id>`. */
-export async function go(path, replaced) {
-  if (leave?.ask && !(await leave.ask())) { state.bridge.setPath(state.path); return; }
+export async function go(path, replaced, kept) {
+  if (!kept && leave?.ask && !(await leave.ask())) { state.bridge.setPath(state.path); return; }
   leave?.stop?.();
   leave = null;
   const mine = ++turn;
@@ -26,7 +26,7 @@ export async function go(path, replaced) {
   try {
     const [kind, id, what] = parts;
     const view = kind === 'templates' ? (id ? template : templates) : kind === 'reports' && id ? report : kind === 'inspections' && (id === 'new' || what === 'edit') ? editor : id ? inspection : inspections;
-    const made = await view(main, { go, id, from: what, again: () => go(path, true), alive: () => mine === turn });
+    const made = await view(main, { go, id, from: what, again: () => go(path, true), alive: () => mine === turn, kept });
     if (mine === turn) leave = made || null;
     else made?.stop?.();
   } catch (error) {
@@ -37,6 +37,11 @@ export async function go(path, replaced) {
     const title = main.querySelector('h1');
     if (title) { title.tabIndex = -1; if (!replaced) title.focus({ preventScroll: true }); say(title.textContent); document.title = title.textContent; }
   }
+}
+
+/** The same place in another language: what was typed there stays. */
+function again() {
+  return go(state.path, true, leave?.keep?.());
 }
 
 function dress(context) {
@@ -71,7 +76,7 @@ async function connect() {
     notify: (level, text) => p.notify(level, text),
     download: (name, mime, content) => p.download(name, mime, content),
   };
-  (p.onContext || p.onContextChange)?.call(p, (context) => { if (dress(context)) go(state.path, true); else if (context.path !== undefined && context.path !== state.path) go(context.path, true); });
+  (p.onContext || p.onContextChange)?.call(p, (context) => { if (dress(context)) again(); else if (context.path !== undefined && context.path !== state.path) go(context.path, true); });
   dress(p.context);
   await go(p.context.path || '', true);
 }

@@ -9,21 +9,22 @@ const zones = () => { try { return Intl.supportedValuesOf('timeZone'); } catch {
 /** A question before edits are lost. */
 export const discard = async () => !!(await dialog(t('Unsaved changes'), h('p', { class: 'muted' }, t('Leave without saving?')), { ok: t('Leave'), cancel: t('Stay'), danger: true, submit: () => true }));
 
-export async function editor(main, { go, id, from, alive }) {
+export async function editor(main, { go, id, from, alive, kept }) {
   const editing = id !== 'new' && id;
   const all = (await get('/templates')).items;
   const full = new Map();
   const load = async (tid) => { if (!full.has(tid)) full.set(tid, (await get(`/templates/${tid}`)).template); return full.get(tid); };
   const draft = { name: '', description: '', items: [], schedule: null, keep_reports: 30 };
-  if (editing) {
+  if (kept) Object.assign(draft, kept.draft);
+  else if (editing) {
     const old = await get(`/inspections/${id}`);
     Object.assign(draft, { name: old.name, description: old.description, items: old.items, schedule: old.schedule, keep_reports: old.keep_reports, version: old.version });
   }
-  const chosen = !editing && all.find((x) => x.id === from);
+  const chosen = !editing && !kept && all.find((x) => x.id === from);
   if (chosen) Object.assign(draft, { name: tx(chosen.title), items: [{ template: chosen.id, filter: '', overrides: {} }] });
   let step = 0;
   let failure = null;
-  let touched = false;
+  let touched = kept?.touched ?? false;
   const box = h('div');
   const steps = ['What is inspected', 'Which ones', 'Thresholds', 'When'];
   const list = h('ol', { class: 'steps' });
@@ -37,7 +38,7 @@ export async function editor(main, { go, id, from, alive }) {
   }
   async function show(to) {
     step = to;
-    put(list, steps.map((title, i) => h('li', {}, h('button', { type: 'button', 'aria-current': i === step ? 'step' : null, onclick: () => show(i) }, h('i', { 'aria-hidden': 'true' }, i + 1), t(title)))));
+    put(list, steps.map((title, i) => h('li', {}, h('button', { type: 'button', 'aria-current': i === step ? 'step' : null, onclick: () => show(i) }, h('i', { 'aria-hidden': 'true' }, i + 1), h('span', {}, t(title))))));
     put(box, h('p', { class: 'loading' }, '…'));
     const content = await [what, which, thresholds, whenStep][step]();
     if (!alive()) return;
@@ -200,6 +201,6 @@ export async function editor(main, { go, id, from, alive }) {
   }
 
   put(main, h('div', { class: 'head' }, h('h1', {}, editing ? `${t('Edit inspection')}: ${draft.name}` : t('New inspection'))), list, box, foot);
-  await show(chosen ? 1 : 0);
-  return { ask: () => !touched || discard() };
+  await show(kept?.step ?? (chosen ? 1 : 0));
+  return { ask: () => !touched || discard(), keep: () => ({ draft, step, touched }) };
 }

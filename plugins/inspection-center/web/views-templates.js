@@ -22,17 +22,13 @@ async function copy(id, title, go) {
   try { const made = await post(`/templates/${id}/copy`, answer); await go(`templates/${made.template.id}`); } catch (e) { state.bridge.notify('error', e.message); }
 }
 
-export async function template(main, { go, id }) {
+export async function template(main, { go, id, kept }) {
   const entry = await get(`/templates/${id}`);
-  let source = entry.source;
-  let model = entry.template;
-  let version = entry.version;
-  let dirty = null;
-  let tab = 'form';
+  let { source, model, version, dirty, tab } = kept ?? { source: entry.source, model: entry.template, version: entry.version, dirty: null, tab: 'form' };
   const body = h('div');
   const bar = h('div');
   const status = h('div', { 'aria-live': 'polite' });
-  const saveButton = h('button', { class: 'btn primary', disabled: true, onclick: () => save() }, t('Save'));
+  const saveButton = h('button', { class: 'btn primary', disabled: !dirty, onclick: () => save() }, t('Save'));
   const touch = (what) => { dirty = what; saveButton.disabled = false; };
   const problems = (list) => put(status, list.length ? h('div', { class: 'problems' }, h('strong', {}, t('{n} problems', { n: list.length })), h('ul', {}, list.map((p) => h('li', {}, h('code', {}, p.pointer || '/'), ' ', p.message)))) : h('p', { class: 'tag ok' }, t('Valid')));
   const check = later(async () => {
@@ -86,5 +82,6 @@ export async function template(main, { go, id }) {
     mayWrite() && h('div', { class: 'row' }, !entry.builtin && saveButton, h('button', { class: 'btn', onclick: () => copy(id, tx(model.title), go) }, t('Copy')), !entry.builtin && h('button', { class: 'btn danger', onclick: async () => { if (await ask(t('Delete this template?'))) { try { await del(`/templates/${id}`); dirty = null; go('templates'); } catch (e) { state.bridge.notify('error', e.message); } } } }, t('Delete')))),
   status, bar, body);
   show();
-  return { ask: () => !dirty || discard() };
+  if (dirty) check();
+  return { ask: () => !dirty || discard(), keep: () => ({ source, model, version, dirty, tab }) };
 }
