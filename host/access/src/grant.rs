@@ -20,6 +20,12 @@ pub struct Grant {
 #[serde(transparent)]
 pub struct Scope(pub BTreeMap<String, Vec<String>>);
 
+/// The scope key of attributes, whose values are `model.attribute`.
+pub const ATTRIBUTES: &str = "attributes";
+
+/// Among what a call touches: it looks at many attributes, and leaves out by itself those that are beyond the scope.
+pub const KEEPS_TO_ATTRIBUTES: (&str, &str) = (ATTRIBUTES, "");
+
 /// What a check is about: the scope keys a call touches, `("models", "host")`.
 pub type Touches<'a> = &'a [(&'a str, &'a str)];
 
@@ -27,7 +33,12 @@ impl Grant {
     /// Whether the grant allows `permission` on all that the call touches.
     pub fn allows(&self, permission: Permission, touches: Touches<'_>) -> bool {
         let Some(scope) = self.permissions.get(permission.name()) else { return false };
-        touches.iter().all(|(key, value)| scope.allows(key, value))
+        let of_attributes = |(key, _): &(&str, &str)| *key == ATTRIBUTES;
+        // A door that knows nothing of attributes stays shut to who may see only some.
+        if scope.0.contains_key(ATTRIBUTES) && !touches.is_empty() && !touches.iter().any(of_attributes) {
+            return false;
+        }
+        touches.iter().all(|touch| *touch == KEEPS_TO_ATTRIBUTES || scope.allows(touch.0, touch.1))
     }
 }
 
@@ -64,5 +75,15 @@ mod tests {
         assert!(g.allows(Permission::CmdbRead, &[("models", "postgresql")]));
         assert!(!g.allows(Permission::CmdbRead, &[("models", "redis")]));
         assert!(!g.allows(Permission::CmdbWrite, &[("models", "host")]));
+    }
+
+    #[test]
+    fn a_call_that_does_not_keep_to_attributes_is_not_made() {
+        let g = grant(serde_json::json!({"cmdb.read": {"attributes": ["host.hostname", "team.*"]}}));
+        let read = |touches: Touches<'_>| g.allows(Permission::CmdbRead, touches);
+        assert!(!read(&[("models", "host")]));
+        assert!(read(&[]) && read(&[("models", "host"), KEEPS_TO_ATTRIBUTES]));
+        assert!(read(&[("attributes", "host.hostname")]) && read(&[("attributes", "team.*")]));
+        assert!(!read(&[("attributes", "host.owner")]) && !read(&[("attributes", "host.*")]));
     }
 }

@@ -4,6 +4,7 @@
 //! whichever door the call came through.
 
 pub mod audit;
+mod fix;
 pub mod grant;
 mod known;
 pub mod permission;
@@ -12,7 +13,7 @@ pub mod sessions;
 pub mod users;
 
 pub use audit::{AuditEntry, AuditQuery};
-pub use grant::{Grant, Scope, Touches};
+pub use grant::{ATTRIBUTES, Grant, KEEPS_TO_ATTRIBUTES, Scope, Touches};
 pub use permission::{Permission, Role};
 pub use principal::{Actor, PluginPrincipal, Principal, UserPrincipal};
 pub use sessions::ApiToken;
@@ -160,12 +161,13 @@ impl Access {
             }
             Principal::Plugin(p) => {
                 if !p.grant.allows(permission, touches) {
-                    let what: Vec<String> = touches.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+                    let what: Vec<String> = touches.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}: {v}")).collect();
                     return denied(format!(
-                        "plugin {} has no grant for {} ({}); ask for it under [[permissions]] in plugin.toml and have an administrator grant it",
+                        "plugin {} has no grant for {} ({}); {}; then have an administrator grant it",
                         p.id,
                         permission.name(),
-                        if what.is_empty() { "any scope".to_owned() } else { what.join(", ") }
+                        if what.is_empty() { "any scope".to_owned() } else { what.join(", ") },
+                        fix::line(&p.grant, permission, touches)
                     ));
                 }
                 match &p.on_behalf {
@@ -190,6 +192,17 @@ impl Access {
                 self.record_refusal(who, &denied, touches).await?;
                 Err(AccessError::Denied(denied))
             }
+        }
+    }
+
+    /// A refusal that a domain decided itself, beyond what [`Access::check`] can know: heard and logged as the others are.
+    pub async fn refuse(&self, who: &Principal, denied: Denied, touches: Touches<'_>) -> AccessError {
+        if let (Principal::Plugin(p), Some(observer)) = (who, self.watch.0.get()) {
+            observer(&p.id, denied.permission, false);
+        }
+        match self.record_refusal(who, &denied, touches).await {
+            Ok(()) => AccessError::Denied(denied),
+            Err(e) => e.into(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Typed links between instances.
 
-use plenum_access::{Permission, Principal};
+use plenum_access::{KEEPS_TO_ATTRIBUTES, Permission, Principal};
 use plenum_store::events::{NewEvent, emit};
 use plenum_store::{Row, StoreError, Tx, new_id, now_ms, params};
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::instances::{instance, missing};
 use crate::model::collection;
+use crate::scope::shown;
 use crate::{Cmdb, CmdbError};
 
 /// A kind of association. Its direction has a name on both ends.
@@ -97,7 +98,7 @@ impl Cmdb {
         from: (&str, &str),
         to: (&str, &str),
     ) -> Result<Association, CmdbError> {
-        self.access.require(who, Permission::CmdbWrite, &[("models", from.0), ("models", to.0)]).await?;
+        self.access.require(who, Permission::CmdbWrite, &[("models", from.0), ("models", to.0), KEEPS_TO_ATTRIBUTES]).await?;
         let k = kind(kind_name)?;
         if from == to {
             return Err(CmdbError::InvalidInstance { pointer: "/to".into(), message: "an instance is not associated with itself".into() });
@@ -198,9 +199,10 @@ impl Cmdb {
             self.access.require(who, Permission::CmdbWrite, &[]).await?;
             return Err(CmdbError::NotFound(format!("there is no association {id}")));
         };
-        if let Err(_denied) = self.access.check(who, Permission::CmdbWrite, &[("models", &a.from.0), ("models", &a.to.0)]) {
+        let touches = [("models", a.from.0.as_str()), ("models", a.to.0.as_str()), KEEPS_TO_ATTRIBUTES];
+        if let Err(_denied) = self.access.check(who, Permission::CmdbWrite, &touches) {
             tx.rollback().await?;
-            return Ok(self.access.require(who, Permission::CmdbWrite, &[("models", &a.from.0), ("models", &a.to.0)]).await?);
+            return Ok(self.access.require(who, Permission::CmdbWrite, &touches).await?);
         }
         tx.execute("DELETE FROM cmdb_associations WHERE id = ?", params![id]).await?;
         self.tell_association(&mut tx, who, "deleted", &a).await?;
@@ -210,7 +212,7 @@ impl Cmdb {
 
     /// What an instance is linked with, both ways; at most 1,000, of the models that the caller may read.
     pub async fn related(&self, who: &Principal, model: &str, id: &str) -> Result<Vec<Related>, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        self.may_read(who, model).await?;
         self.stored(model).await?;
         if self.docs.get(&collection(model), id).await?.is_none() {
             return Err(missing(model, id));
@@ -228,7 +230,7 @@ impl Cmdb {
         for r in &rows {
             let a = read(r)?;
             let (direction, other) = if a.from.1 == id { (Direction::Forward, a.to) } else { (Direction::Backward, a.from) };
-            if self.access.check(who, Permission::CmdbRead, &[("models", &other.0)]).is_err() {
+            if !self.sees(who, &other.0) {
                 continue;
             }
             by_model.entry(other.0.clone()).or_default().push(other.1.clone());
@@ -237,7 +239,7 @@ impl Cmdb {
         for (model, ids) in by_model {
             let m = self.stored(&model).await?.model;
             for d in self.docs.get_many(&collection(&model), &ids).await? {
-                let i = instance(&m, d);
+                let i = shown(who, &m, instance(&m, d));
                 for r in out.iter_mut().filter(|r| r.model == model && r.id == i.id) {
                     r.label.clone_from(&i.label);
                 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use plenum_access::{Permission, Principal};
+use plenum_access::Principal;
 use plenum_store::{By, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::instances::{Instance, instance, missing, without_nulls};
 use crate::model::{Model, collection};
+use crate::scope::shown;
 use crate::{Cmdb, CmdbError};
 
 /// Most rows of one call.
@@ -104,10 +105,11 @@ impl BulkResult {
 impl Cmdb {
     /// Many instances of one model, in one transaction. A row that fails leaves nothing of itself; the others stay unless `all` is set.
     pub async fn bulk(&self, who: &Principal, model: &str, bulk: Bulk) -> Result<BulkResult, CmdbError> {
-        self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
         if bulk.rows.len() > MAX_ROWS {
+            self.may_set(who, model, []).await?;
             return Err(invalid("", format!("one call has at most {MAX_ROWS} rows, this has {}; send several", bulk.rows.len())));
         }
+        self.may_bulk(who, model, &bulk).await?;
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
         for name in &bulk.key {
@@ -131,7 +133,10 @@ impl Cmdb {
             }
             tx.execute("RELEASE SAVEPOINT bulk_row", &[]).await?;
             rows.push(match done {
-                Ok((outcome, i)) => RowResult { outcome, id: Some(i.id), label: Some(i.label), error: None },
+                Ok((outcome, i)) => {
+                    let i = shown(who, &m, i);
+                    RowResult { outcome, id: Some(i.id), label: Some(i.label), error: None }
+                }
                 Err(e) => RowResult { outcome: RowOutcome::Failed, id: row.id.clone(), label: None, error: Some(e) },
             });
         }
@@ -209,7 +214,7 @@ impl Cmdb {
 
     /// Whether the caller may write a model's instances; a refusal is in the audit log.
     pub async fn may_write(&self, who: &Principal, model: &str) -> Result<(), CmdbError> {
-        Ok(self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?)
+        self.may_set(who, model, []).await
     }
 
     /// Brings an instance back as one of its versions had it: a deleted one under its id, one that is there by a change. Without
@@ -222,7 +227,7 @@ impl Cmdb {
         version: Option<i64>,
         why: Option<&str>,
     ) -> Result<Instance, CmdbError> {
-        self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
+        self.may_set_all(who, model).await?;
         let name = collection(model);
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
@@ -258,7 +263,7 @@ impl Cmdb {
             }
         };
         tx.commit().await?;
-        Ok(back)
+        Ok(shown(who, &m, back))
     }
 }
 

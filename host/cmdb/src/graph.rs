@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use plenum_access::{Permission, Principal};
+use plenum_access::Principal;
 use plenum_store::{Value, params};
 use serde::{Deserialize, Serialize};
 
 use crate::associations::{Association, kind, read};
 use crate::instances::{instance, missing};
 use crate::model::collection;
+use crate::scope::shown;
 use crate::{Cmdb, CmdbError};
 
 /// Furthest walk, in associations.
@@ -93,7 +94,7 @@ pub struct Graph {
 impl Cmdb {
     /// The instances around one. Those of models that the caller may not read are absent, and not walked through.
     pub async fn graph(&self, who: &Principal, model: &str, id: &str, query: &GraphQuery) -> Result<Graph, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        self.may_read(who, model).await?;
         for k in &query.kinds {
             kind(k)?;
         }
@@ -122,7 +123,7 @@ impl Cmdb {
                         continue;
                     };
                     if !seen.contains_key(id) {
-                        if self.access.check(who, Permission::CmdbRead, &[("models", model)]).is_err() {
+                        if !self.sees(who, model) {
                             continue;
                         }
                         if nodes.len() >= most {
@@ -141,7 +142,7 @@ impl Cmdb {
             }
             frontier = next;
         }
-        self.label(&mut nodes).await?;
+        self.label(who, &mut nodes).await?;
         Ok(Graph { nodes, edges: edges.into_values().collect(), truncated })
     }
 
@@ -165,7 +166,7 @@ impl Cmdb {
         Ok((out, cut))
     }
 
-    async fn label(&self, nodes: &mut [GraphNode]) -> Result<(), CmdbError> {
+    async fn label(&self, who: &Principal, nodes: &mut [GraphNode]) -> Result<(), CmdbError> {
         let mut by_model: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
         for (i, n) in nodes.iter().enumerate() {
             by_model.entry(n.model.clone()).or_default().push((n.id.clone(), i));
@@ -176,7 +177,7 @@ impl Cmdb {
             let ids: Vec<String> = of.iter().map(|(id, _)| id.clone()).collect();
             for some in ids.chunks(BATCH) {
                 for d in self.docs.get_many(&collection(&model), some).await? {
-                    let i = instance(&m, d);
+                    let i = shown(who, &m, instance(&m, d));
                     if let Some(n) = at.get(i.id.as_str()).and_then(|i| nodes.get_mut(*i)) {
                         n.label = i.label;
                     }

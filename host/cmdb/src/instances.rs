@@ -1,12 +1,13 @@
 //! Instances: list, read, create, change, delete; each change with history, audit and event.
 
-use plenum_access::{Permission, Principal};
+use plenum_access::Principal;
 use plenum_store::events::{NewEvent, emit};
 use plenum_store::{By, Change, Document, DocumentError, Query, StoreError, Tx};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::{Model, collection};
+use crate::scope::{sees_a_part, shown, shown_changes};
 use crate::{Cmdb, CmdbError};
 
 /// A record of a model.
@@ -63,11 +64,12 @@ pub(crate) fn instance(model: &Model, d: Document) -> Instance {
 impl Cmdb {
     /// A page of a model's instances.
     pub async fn list(&self, who: &Principal, model: &str, query: &Query) -> Result<InstancePage, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        self.may_read(who, model).await?;
         let m = self.stored(model).await?.model;
+        self.may_ask(who, &m, query).await?;
         let page = self.docs.query(&collection(model), query).await?;
         Ok(InstancePage {
-            items: page.items.into_iter().map(|d| instance(&m, d)).collect(),
+            items: page.items.into_iter().map(|d| shown(who, &m, instance(&m, d))).collect(),
             next_cursor: page.next_cursor,
             total: page.total,
         })
@@ -75,11 +77,12 @@ impl Cmdb {
 
     /// A page of a model's instances as they were at a moment, in milliseconds since the Unix epoch: by today's model.
     pub async fn list_at(&self, who: &Principal, model: &str, query: &Query, at: i64) -> Result<InstancePage, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        self.may_read(who, model).await?;
         let m = self.stored(model).await?.model;
+        self.may_ask(who, &m, query).await?;
         let page = self.docs.query_at(&collection(model), query, at).await?;
         Ok(InstancePage {
-            items: page.items.into_iter().map(|d| instance(&m, d)).collect(),
+            items: page.items.into_iter().map(|d| shown(who, &m, instance(&m, d))).collect(),
             next_cursor: page.next_cursor,
             total: page.total,
         })
@@ -87,18 +90,19 @@ impl Cmdb {
 
     /// One instance as it was at a moment.
     pub async fn get_at(&self, who: &Principal, model: &str, id: &str, at: i64) -> Result<Instance, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        self.may_read(who, model).await?;
         let m = self.stored(model).await?.model;
         match self.docs.get_at(&collection(model), id, at).await? {
-            Some(d) => Ok(instance(&m, d)),
+            Some(d) => Ok(shown(who, &m, instance(&m, d))),
             None => Err(CmdbError::NotFound(format!("there was no {model} {id} at that time"))),
         }
     }
 
     /// How many instances a filter matches, and whether an index serves it.
     pub async fn preview(&self, who: &Principal, model: &str, filter: &str) -> Result<Preview, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        self.may_read(who, model).await?;
         let m = self.stored(model).await?.model;
+        self.may_ask(who, &m, &Query { filter: Some(filter.to_owned()), ..Query::default() }).await?;
         let fields = match filter.trim() {
             "" => Vec::new(),
             f => plenum_store::Filter::parse(f, &m.spec().schema).map_err(DocumentError::Filter)?.fields(),
@@ -109,29 +113,29 @@ impl Cmdb {
 
     /// One instance.
     pub async fn get(&self, who: &Principal, model: &str, id: &str) -> Result<Instance, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        self.may_read(who, model).await?;
         let m = self.stored(model).await?.model;
         let d = self.docs.get(&collection(model), id).await?;
-        Ok(instance(&m, d.ok_or_else(|| missing(model, id))?))
+        Ok(shown(who, &m, instance(&m, d.ok_or_else(|| missing(model, id))?)))
     }
 
     /// Several instances by id; those that are gone are left out.
     pub async fn get_many(&self, who: &Principal, model: &str, ids: &[String]) -> Result<Vec<Instance>, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
+        self.may_read(who, model).await?;
         let m = self.stored(model).await?.model;
-        Ok(self.docs.get_many(&collection(model), ids).await?.into_iter().map(|d| instance(&m, d)).collect())
+        Ok(self.docs.get_many(&collection(model), ids).await?.into_iter().map(|d| shown(who, &m, instance(&m, d))).collect())
     }
 
     /// Creates an instance.
     pub async fn create(&self, who: &Principal, model: &str, attributes: Json, why: Option<&str>) -> Result<Instance, CmdbError> {
-        self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
+        self.may_set(who, model, attributes.as_object().into_iter().flat_map(Map::keys)).await?;
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
         let attributes = without_nulls(m.with_defaults(attributes));
         m.check_instance(&attributes)?;
         let made = self.insert_in(&mut tx, who, &m, attributes, why).await?;
         tx.commit().await?;
-        Ok(made)
+        Ok(shown(who, &m, made))
     }
 
     pub(crate) async fn insert_in(
@@ -159,7 +163,7 @@ impl Cmdb {
         expected: Option<i64>,
         why: Option<&str>,
     ) -> Result<Instance, CmdbError> {
-        self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
+        self.may_set(who, model, patch.as_object().into_iter().flat_map(Map::keys)).await?;
         let Json::Object(patch) = patch else {
             return Err(CmdbError::InvalidInstance {
                 pointer: String::new(),
@@ -171,7 +175,7 @@ impl Cmdb {
         crate::bulk::may_edit(who, &m, patch.keys())?;
         let after = self.patch_in(&mut tx, who, &m, id, patch, expected, why).await?;
         tx.commit().await?;
-        Ok(after)
+        Ok(shown(who, &m, after))
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -205,7 +209,7 @@ impl Cmdb {
 
     /// Deletes an instance and its associations.
     pub async fn delete(&self, who: &Principal, model: &str, id: &str, expected: Option<i64>, why: Option<&str>) -> Result<(), CmdbError> {
-        self.access.require(who, Permission::CmdbWrite, &[("models", model)]).await?;
+        self.may_set_all(who, model).await?;
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
         self.delete_in(&mut tx, who, &m, id, expected, why).await?;
@@ -240,14 +244,18 @@ impl Cmdb {
         before_seq: Option<i64>,
         limit: u32,
     ) -> Result<Vec<Change>, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", model)]).await?;
-        self.stored(model).await?;
-        Ok(self.docs.history(&collection(model), id, before_seq, limit).await?)
+        self.may_read(who, model).await?;
+        let m = self.stored(model).await?.model;
+        Ok(shown_changes(who, &m, self.docs.history(&collection(model), id, before_seq, limit).await?))
     }
 
     /// Free text over the models that the caller may read: at most `limit` of each.
     pub async fn search(&self, who: &Principal, text: &str, limit: u32) -> Result<Vec<Instance>, CmdbError> {
         let mut out = Vec::new();
+        // Free text is looked for in all attributes.
+        if sees_a_part(who) {
+            return Ok(out);
+        }
         for m in self.models(who).await? {
             let query = Query {
                 search: Some(text.to_owned()),

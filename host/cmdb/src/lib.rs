@@ -11,6 +11,7 @@ mod graph;
 mod instances;
 pub mod model;
 mod rules;
+mod scope;
 pub mod table;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use graph::{Edge, Graph, GraphNode, GraphQuery, Walk};
 pub use instances::{Instance, InstancePage, Preview};
 pub use model::{Attribute, AttributeKind, Model, StoredModel, Text};
 pub use plenum_store::{Change, FilterError, Query};
+pub use scope::sees_a_part;
 
 /// The schema of this crate.
 pub const MIGRATIONS: &[Migration] = &[Migration { set: "cmdb", version: 1, sql: include_str!("../migrations/1.sql") }];
@@ -165,8 +167,9 @@ impl Cmdb {
         let rows = self.db.fetch_all("SELECT name, version, builtin, spec FROM cmdb_models ORDER BY name LIMIT 1000", &[]).await?;
         let mut out = Vec::with_capacity(rows.len());
         for r in &rows {
-            if self.access.check(who, Permission::CmdbRead, &[("models", &r.text("name")?)]).is_ok() {
-                out.push(StoredModel { model: decode(r.json("spec")?)?, version: r.int("version")?, builtin: r.bool("builtin")? });
+            if self.sees(who, &r.text("name")?) {
+                let stored = StoredModel { model: decode(r.json("spec")?)?, version: r.int("version")?, builtin: r.bool("builtin")? };
+                out.push(scope::shown_model(who, stored));
             }
         }
         Ok(out)
@@ -174,13 +177,13 @@ impl Cmdb {
 
     /// One model.
     pub async fn model(&self, who: &Principal, name: &str) -> Result<StoredModel, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", name)]).await?;
-        self.stored(name).await
+        self.may_read(who, name).await?;
+        Ok(scope::shown_model(who, self.stored(name).await?))
     }
 
     /// How many instances a model has.
     pub async fn model_count(&self, who: &Principal, name: &str) -> Result<i64, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[("models", name)]).await?;
+        self.may_read(who, name).await?;
         Ok(self.docs.count(&model::collection(name), None).await?)
     }
 

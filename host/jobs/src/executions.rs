@@ -43,7 +43,7 @@ impl Jobs {
     /// Starts a script. Accepted means written: from then on it is finished or reported, whatever dies. With a `key`, once.
     pub async fn run(&self, who: &Principal, request: RunRequest) -> Result<Execution, JobsError> {
         let inner = &self.inner;
-        inner.require_run(who, &request.targets).await?;
+        inner.require_run(who, &request).await?;
         let limits = plan::limits(&request)?;
         let plugin = who.plugin().map(|p| p.id.clone());
         // Keys of one plugin say nothing to another, nor to people.
@@ -70,6 +70,7 @@ impl Jobs {
             };
             return Err(JobsError::NoTargets(why));
         }
+        inner.require_hosts(who, &resolved.targets).await?;
         let (id, now) = (new_id(), now_ms());
         let name = if request.name.trim().is_empty() { "Script".to_owned() } else { request.name.trim().to_owned() };
         let actor = who.actor();

@@ -2,6 +2,8 @@
 //!
 //! A trait, so that the rules of jobs are tested without the CMDB's.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use plenum_access::Principal;
 use plenum_cmdb::facts::NodeFacts;
@@ -28,6 +30,8 @@ pub trait Inventory: Send + Sync + 'static {
     async fn select(&self, who: &Principal, model: &str, cel: &str, limit: usize) -> Result<Vec<Found>, JobsError>;
     /// One record.
     async fn get(&self, who: &Principal, instance: &InstanceRef) -> Result<Found, JobsError>;
+    /// Those of `nodes` whose host matches any of the filters, whoever asks: they are an administrator's, and not the caller's.
+    async fn within(&self, nodes: &[&str], filters: &[String]) -> Result<BTreeSet<String>, JobsError>;
     /// Takes what a node's agent found; answers the node's `host` instance.
     async fn facts(&self, node_id: &str, facts: serde_json::Value) -> Result<Option<String>, JobsError>;
     /// Notes on a node's `host` instance whether its agent is connected.
@@ -36,6 +40,8 @@ pub trait Inventory: Send + Sync + 'static {
 
 /// Rows asked for at once.
 const PAGE: u32 = 1000;
+/// Nodes that one filter names.
+const NODES: usize = 50;
 
 impl From<CmdbError> for JobsError {
     fn from(e: CmdbError) -> Self {
@@ -47,11 +53,12 @@ impl From<CmdbError> for JobsError {
 }
 
 /// The record with its node. Which node a record's host has is no more than where the caller may run already, so no further check is asked.
-async fn found(cmdb: &Cmdb, i: Instance) -> Result<Found, JobsError> {
+async fn found(cmdb: &Cmdb, who: &Principal, i: Instance) -> Result<Found, JobsError> {
     let own = i.attributes.get("node_id").and_then(|v| v.as_str()).filter(|n| !n.is_empty()).map(str::to_owned);
     let node_id = match own {
         Some(n) => Some(n),
-        None if i.model == "host" => None,
+        // It may be there, and not for the caller's eyes.
+        None if i.model == "host" && !plenum_cmdb::sees_a_part(who) => None,
         None => cmdb.node_of(&i.model, &i.id).await?,
     };
     Ok(Found { instance: InstanceRef { model: i.model, id: i.id }, label: i.label, node_id })
@@ -66,7 +73,7 @@ impl Inventory for Cmdb {
         loop {
             let page = self.list(who, model, &query).await?;
             for i in page.items {
-                out.push(found(self, i).await?);
+                out.push(found(self, who, i).await?);
             }
             match page.next_cursor {
                 Some(next) if out.len() <= limit => query.cursor = Some(next),
@@ -77,7 +84,22 @@ impl Inventory for Cmdb {
 
     async fn get(&self, who: &Principal, instance: &InstanceRef) -> Result<Found, JobsError> {
         let i = Cmdb::get(self, who, &instance.model, &instance.id).await?;
-        found(self, i).await
+        found(self, who, i).await
+    }
+
+    async fn within(&self, nodes: &[&str], filters: &[String]) -> Result<BTreeSet<String>, JobsError> {
+        let who = Principal::System("jobs");
+        let mut out = BTreeSet::new();
+        for some in nodes.chunks(NODES) {
+            let listed = serde_json::json!(some);
+            for f in filters {
+                // A list in a filter is bounded, and so is the filter: the nodes are few at a time.
+                let query = Query { filter: Some(format!("node_id in {listed} && ({f})")), limit: PAGE, ..Query::default() };
+                let page = self.list(&who, "host", &query).await?;
+                out.extend(page.items.iter().filter_map(|i| i.attributes.get("node_id").and_then(|v| v.as_str()).map(str::to_owned)));
+            }
+        }
+        Ok(out)
     }
 
     async fn facts(&self, node_id: &str, facts: serde_json::Value) -> Result<Option<String>, JobsError> {

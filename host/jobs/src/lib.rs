@@ -12,6 +12,7 @@ pub mod model;
 mod nodes;
 pub mod plan;
 mod retention;
+mod scope;
 mod server;
 mod sql;
 mod targets;
@@ -38,6 +39,7 @@ pub use error::JobsError;
 pub use inventory::Inventory;
 pub use model::*;
 pub use nodes::issue_enrolment_token;
+pub use scope::{AGENTS_OWN, script_name};
 pub use sql::forget_secret_environments;
 
 use ca::Ca;

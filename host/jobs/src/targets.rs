@@ -16,19 +16,6 @@ pub(crate) struct Resolved {
 }
 
 impl Inner {
-    /// Asks the one check for each model that is targeted; a node named directly counts as `host`.
-    pub(crate) async fn require_run(&self, who: &Principal, targets: &Targets) -> Result<(), JobsError> {
-        let mut models: Vec<&str> = targets.instances.iter().map(|i| i.model.as_str()).collect();
-        models.extend(targets.filter.iter().map(|f| f.model.as_str()));
-        if !targets.nodes.is_empty() {
-            models.push("host");
-        }
-        models.sort_unstable();
-        models.dedup();
-        let touches: Vec<(&str, &str)> = models.into_iter().map(|m| ("models", m)).collect();
-        Ok(self.access.require(who, Permission::JobsRun, &touches).await?)
-    }
-
     pub(crate) async fn resolve(&self, who: &Principal, targets: &Targets) -> Result<Resolved, JobsError> {
         let mut found: Vec<Found> = Vec::new();
         if let Some(f) = &targets.filter {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod records;
+mod scope;
 
 use plenum_access::{Role, UserPrincipal};
 use plenum_store::{Db, Events};

@@ -34,6 +34,10 @@ both_databases! {
         let wrong = Targets { filter: Some(FilterTargets { model: "host".into(), cel: "hostnam == 'x'".into() }), ..Default::default() };
         let error = w.jobs.preview(&admin(), &wrong).await.err().unwrap();
         assert!(error.to_string().contains("hostname"), "{error}");
+        let narrow = |filter: &str| plugin("p", &[("jobs.run", &[("targets", &["os_id == \"alpine\"", filter])])]);
+        w.jobs.run(&narrow("hostname == \"db1\""), w.request(&[&a.node])).await.unwrap();
+        let error = w.jobs.run(&narrow("hostname == \"db2\""), w.request(&[&a.node])).await.err().unwrap();
+        assert!(error.to_string().contains("hostname == \"db2\" only, and db1 is none of them"), "{error}");
         let host = w.jobs.node(&admin(), &a.node).await.unwrap().host_instance_id.unwrap();
         drop(a);
         w.until(async |_: &Jobs| cmdb.get(&admin(), "host", &host).await.unwrap().attributes["status"] == "offline").await;

@@ -1,6 +1,6 @@
 //! Who may do what, and what is refused.
 
-use plenum_access::Role;
+use plenum_access::{Principal, Role};
 use plenum_agent_protocol::v1::FinishStatus as F;
 use plenum_store::both_databases;
 
@@ -46,6 +46,37 @@ both_databases! {
         assert_eq!(w.jobs.executions(&all, &ExecutionQuery::default()).await.unwrap().total, 2);
         let narrow = plugin("s", &[("jobs.run", &[("models", &["postgresql"])])]);
         assert_eq!(w.jobs.run(&narrow, w.request(&[&e.node])).await.err().unwrap().code(), "access.denied");
+    }
+
+    async fn a_plugin_runs_only_what_its_scope_names(db: Db) {
+        let w = World::new(db).await;
+        let (a, b) = (w.enrol("a").await, w.enrol("b").await);
+        let request = w.request(&[&a.node]);
+        let script = script_name(&request.script.content);
+        let denied = async |who: &Principal, r: RunRequest, words: &str| {
+            let e = w.jobs.run(who, r).await.err().unwrap();
+            assert_eq!(e.code(), "access.denied");
+            assert!(e.to_string().contains(words), "{e}");
+        };
+        let scripts = plugin("p", &[("jobs.run", &[("scripts", &[&script])])]);
+        w.jobs.run(&scripts, request.clone()).await.unwrap();
+        let mut other = request.clone();
+        other.script.content.push(' ');
+        let line = format!("scripts = [\"{script}\", \"{}\"]", script_name(&other.script.content));
+        denied(&scripts, other, &line).await;
+
+        let users = plugin("q", &[("jobs.run", &[("users", &["nobody"])])]);
+        denied(&users, request.clone(), "users = [\"nobody\", \"@agent\"]").await;
+        denied(&users, RunRequest { user: Some("root".into()), ..request.clone() }, "users: root").await;
+        w.jobs.run(&users, RunRequest { user: Some("nobody".into()), ..request.clone() }).await.unwrap();
+
+        // The fake's filter is a node's id.
+        let hosts = plugin("r", &[("jobs.run", &[("targets", &[&a.node])])]);
+        w.jobs.run(&hosts, request).await.unwrap();
+        for nodes in [vec![b.node.as_str()], vec![a.node.as_str(), b.node.as_str()]] {
+            denied(&hosts, w.request(&nodes), "and b is none of them").await;
+        }
+        assert_eq!(w.jobs.executions(&admin(), &ExecutionQuery::default()).await.unwrap().total, 3);
     }
 
     async fn old_executions_go_and_the_others_stay(db: Db) {

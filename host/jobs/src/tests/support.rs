@@ -44,6 +44,9 @@ impl Inventory for FakeCmdb {
         let found = self.records.lock().unwrap().iter().find(|f| f.instance == *i).cloned();
         found.ok_or_else(|| JobsError::NotFound { what: "instance", id: i.id.clone() })
     }
+    async fn within(&self, nodes: &[&str], filters: &[String]) -> Result<std::collections::BTreeSet<String>, JobsError> {
+        Ok(nodes.iter().filter(|n| filters.iter().any(|f| f == *n)).map(|n| (*n).to_owned()).collect())
+    }
     async fn facts(&self, node: &str, facts: serde_json::Value) -> Result<Option<String>, JobsError> {
         self.facts.lock().unwrap().push(facts);
         Ok(Some(format!("host-of-{node}")))

@@ -145,6 +145,7 @@ fn imports(m: &Manifest, c: &Interfaces, report: &mut Report) {
 fn entry(permission: &str) -> String {
     let scope = match permission {
         "cmdb.read" | "cmdb.write" => "scope = { models = [\"host\"] }        # leave out for all models\n",
+        "jobs.run" => "scope = { users = [\"nobody\"], targets = [\"env == \\\"test\\\"\"] }        # leave out for all\n",
         "events.publish" => "scope = { types = [\"my.event\"] }\n",
         "http.outgoing" => "scope = { hosts = [\"api.example.com\"] }\n",
         _ => "",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plenum_access::Permission;
+use plenum_access::{ATTRIBUTES, Permission};
 use serde_json::Value as Json;
 
 use super::manifest::{CollectionSpec, Manifest, PageKind, PermissionRequest, SettingKind, SettingSpec, Text};
@@ -40,7 +40,8 @@ const FOR_PEOPLE: &[Permission] = &[
 /// Scope keys that some check reads. A key that nothing reads would promise a limit that is not there.
 fn scope_keys(p: Permission) -> &'static [&'static str] {
     match p {
-        Permission::CmdbRead | Permission::CmdbWrite | Permission::JobsRun => &["models"],
+        Permission::CmdbRead | Permission::CmdbWrite => &["models", ATTRIBUTES],
+        Permission::JobsRun => &["models", "scripts", "users", "targets"],
         Permission::JobsRead => &["executions"],
         Permission::WorkflowRead | Permission::WorkflowRun => &["workflows"],
         Permission::EventsPublish | Permission::EventsRead => &["types"],
@@ -372,6 +373,23 @@ fn permission(p: &mut Problems, at: &str, r: &PermissionRequest) {
     }
     if known == Permission::HttpOutgoing {
         outgoing(p, at, r);
+    }
+    for a in r.scope.0.get(ATTRIBUTES).into_iter().flatten() {
+        let (model, attribute) = a.split_once('.').unwrap_or((a, ""));
+        if a != "*" && (model.is_empty() || attribute.is_empty()) {
+            let like = if a.contains('*') { "host" } else { a.trim_matches('.') };
+            p.add(
+                format!("{at}.scope.attributes"),
+                format!("{a:?} names no attribute of a model; write \"host.hostname\", or \"{like}.*\" for all of a model"),
+            );
+        }
+    }
+    for s in r.scope.0.get("scripts").into_iter().flatten() {
+        let digest = s.strip_prefix("sha256:").unwrap_or("");
+        if s != "*" && !(digest.len() == 64 && digest.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))) {
+            let message = format!("{s:?} names no script; write \"sha256:\" and the 64 digits of sha256sum over its text");
+            p.add(format!("{at}.scope.scripts"), message);
+        }
     }
     for h in r.scope.0.get("hosts").into_iter().flatten() {
         let name = h.strip_prefix("*.").unwrap_or(h);

@@ -135,7 +135,7 @@ impl Filter {
         sql::translate(&self.expr, dialect, data)
     }
 
-    /// The fields that the filter compares directly, for `explain` and advice about indexes.
+    /// All fields of the record that the filter looks at.
     pub fn fields(&self) -> Vec<String> {
         fn walk(e: &Expr, out: &mut Vec<String>) {
             match e {
@@ -151,9 +151,12 @@ impl Filter {
                 | Expr::In(p, _)
                 | Expr::Contains(p, _)
                 | Expr::Text(_, p, _)
-                | Expr::Size(_, p, _)
-                | Expr::Exists(p, _)
-                | Expr::All(p, _) => push(p, out),
+                | Expr::Size(_, p, _) => push(p, out),
+                // What is asked of a list's items may look at the record's other fields too.
+                Expr::Exists(p, of) | Expr::All(p, of) => {
+                    push(p, out);
+                    walk(of, out);
+                }
                 Expr::ComparePaths(_, a, b) => {
                     push(a, out);
                     push(b, out);

@@ -319,6 +319,11 @@ fn mistakes_in_a_manifest_name_their_place_and_the_nearest_word() {
             &["permissions[0].scope", "it has models"],
         ),
         ("[[permissions]]\nname = \"http.outgoing\"\nreason = \"x\"", &["names no hosts"]),
+        (
+            "[[permissions]]\nname = \"cmdb.read\"\nscope = { attributes = [\"host\"] }\nreason = \"x\"",
+            &["permissions[0].scope.attributes", "or \"host.*\" for all of a model"],
+        ),
+        ("[[permissions]]\nname = \"jobs.run\"\nscope = { scripts = [\"uptime.sh\"] }\nreason = \"x\"", &["names no script", "sha256sum"]),
         ("[[permissions]]\nname = \"http.outgoing\"\nscope = { hosts = [\"https://a.b/\"] }\nreason = \"x\"", &["is no host"]),
         (
             "[[permissions]]\nname = \"store\"\nreason = \"x\"\n[[permissions]]\nname = \"store\"\nreason = \"y\"",
