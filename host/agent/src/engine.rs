@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::AgentError;
+use crate::faults;
 use crate::journal::Journal;
 use crate::runner;
 use crate::spool::{Folder, Tail};
@@ -209,7 +210,7 @@ impl Engine {
             );
         }
         let folder = Folder::of(&self.0.spool, id);
-        if let Err(error) = folder.create(run) {
+        if let Err(error) = faults::step("spool.run", || folder.create(run)) {
             folder.remove();
             return reject("agent.disk", format!("the agent cannot write to its state directory ({error}): free space there"));
         }
@@ -247,7 +248,7 @@ impl Engine {
             return;
         }
         // Before the process, on the disk: an agent that dies from here on will not run it again.
-        let journalled = lock(&self.0.journal).starting(&execution.key, &execution.id, now_ms());
+        let journalled = faults::step("journal.starting", || lock(&self.0.journal).starting(&execution.key, &execution.id, now_ms()));
         if let Err(error) = journalled {
             let error = format!(
                 "the agent cannot write its journal ({error}), and does not run what it could not remember: free space in its state directory"
@@ -268,11 +269,12 @@ impl Engine {
     /// Records an end; it is told until it is acknowledged.
     pub(crate) fn finish(&self, execution: &Execution, mut finished: Finished) {
         finished.last_seq = execution.progress().tail.seq;
-        if let Err(error) = execution.folder.finish(&finished) {
+        if let Err(error) = faults::step("spool.finished", || execution.folder.finish(&finished)) {
             // It is still in memory and is still told; only a crash before the acknowledgement would make it "interrupted".
             tracing::warn!(execution = execution.id, %error, "cannot write an outcome to the spool");
         }
-        if let Err(error) = lock(&self.0.journal).finished(&execution.key, &finished, now_ms()) {
+        let journalled = faults::step("journal.finished", || lock(&self.0.journal).finished(&execution.key, &finished, now_ms()));
+        if let Err(error) = journalled {
             tracing::warn!(execution = execution.id, %error, "cannot write an outcome to the journal");
         }
         execution.progress().finished = Some(finished);
@@ -301,7 +303,7 @@ impl Engine {
         }
         held.remove(&execution);
         drop(held);
-        execution.folder.remove();
+        faults::step("forget", || execution.folder.remove());
     }
 
     /// What [`plenum_agent_protocol::v1::Hello`] lists.

@@ -15,10 +15,14 @@ use plenum_agent_protocol::v1::Finished;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::state::sync_folder;
+
 /// Keys remembered at most.
 pub const MAX_KEYS: usize = 10_000;
 /// And for this long.
 pub const MAX_AGE_MS: i64 = 7 * 24 * 3600 * 1000;
+/// The newest stay whatever the clock says: one that was set wrong for a moment must not make the agent forget what it ran this morning.
+pub const KEPT_ALWAYS: usize = 1000;
 
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -80,7 +84,11 @@ impl Journal {
         }
         journal.forget(now_ms);
         // Also ends a line that was cut off, so that the next one does not continue it.
-        journal.compact()?;
+        if let Err(error) = journal.compact() {
+            // A full disk: an agent that is there and refuses with the reason is worth more than one that is not.
+            tracing::warn!(%error, "cannot rewrite the journal; going on with the old one");
+            journal.torn = true;
+        }
         Ok(journal)
     }
 
@@ -123,8 +131,11 @@ impl Journal {
         if self.entries.len() > MAX_KEYS {
             self.forget(now_ms);
         }
-        if self.lines > 4 * MAX_KEYS {
-            self.compact()?;
+        if self.lines > 4 * MAX_KEYS
+            && let Err(error) = self.compact()
+        {
+            // The line itself is safe.
+            tracing::warn!(%error, "cannot rewrite the journal; it grows until that works");
         }
         Ok(())
     }
@@ -139,7 +150,7 @@ impl Journal {
     fn forget(&mut self, now_ms: i64) {
         while let Some(oldest) = self.order.front() {
             let aged = self.entries.get(oldest).is_none_or(|entry| now_ms.saturating_sub(entry.at_ms) > MAX_AGE_MS);
-            if !aged && self.entries.len() <= MAX_KEYS {
+            if self.entries.len() <= if aged { KEPT_ALWAYS } else { MAX_KEYS } {
                 return;
             }
             if let Some(oldest) = self.order.pop_front() {
@@ -163,7 +174,8 @@ impl Journal {
         fs::rename(&temporary, &self.path)?;
         self.file = OpenOptions::new().append(true).open(&self.path)?;
         self.lines = self.order.len();
-        Ok(())
+        // Or a power cut could bring the old file back, without what is appended to the new one from now on.
+        sync_folder(&self.path)
     }
 }
 
@@ -196,8 +208,14 @@ mod tests {
     fn old_keys_are_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        Journal::open(&path, 0).unwrap().starting("a", "e1", 1).unwrap();
-        assert!(Journal::open(&path, MAX_AGE_MS).unwrap().get("a").is_some());
-        assert!(Journal::open(&path, MAX_AGE_MS + 2).unwrap().get("a").is_none());
+        let mut text = String::new();
+        for n in 0..=KEPT_ALWAYS {
+            text.push_str(&format!("{{\"t\":1,\"k\":\"k{n}\",\"e\":\"e{n}\"}}\n"));
+        }
+        fs::write(&path, text).unwrap();
+        assert!(Journal::open(&path, MAX_AGE_MS).unwrap().get("k0").is_some());
+        let journal = Journal::open(&path, MAX_AGE_MS + 2).unwrap();
+        assert!(journal.get("k0").is_none());
+        assert!(journal.get("k1").is_some(), "the newest are kept even if the clock says that they are old");
     }
 }

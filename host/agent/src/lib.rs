@@ -9,6 +9,7 @@ pub mod engine;
 pub mod enrol;
 pub mod error;
 pub mod facts;
+pub mod faults;
 pub mod fleet;
 pub mod journal;
 pub mod procfs;

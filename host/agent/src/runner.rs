@@ -19,6 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::engine::{Engine, Execution, now_ms, without_process};
+use crate::faults;
 use crate::spool;
 use crate::supervise::{KILL, Report, SUBCOMMAND};
 
@@ -79,6 +80,7 @@ impl<'a> Supervised<'a> {
         let (stderr, stderr_end) = io::pipe()?;
         let (ours, theirs) = StdUnixStream::pair()?;
         let limits = &engine.inner().limits;
+        faults::before("process");
         let supervisor = Command::new(&limits.supervisor)
             .arg(SUBCOMMAND)
             .arg(limits.kill_grace.as_millis().to_string())
@@ -90,6 +92,7 @@ impl<'a> Supervised<'a> {
             // Out of reach of a Ctrl-C that is meant for the agent.
             .process_group(0)
             .spawn()?;
+        faults::after("process");
         ours.set_nonblocking(true)?;
         let (reports, mut control) = UnixStream::from_std(ours)?.into_split();
         let frame = run.encode_to_vec();
@@ -335,7 +338,7 @@ impl Sink<'_> {
         let offset = if stream == Stream::Stderr { tail.stderr } else { tail.stdout };
         let size = data.len() as u64;
         let chunk = Output { execution_id: self.execution.id.clone(), stream: stream.into(), seq: tail.seq + 1, offset, data };
-        match spool::append(&mut self.writer, tail.length, &chunk) {
+        match faults::step("spool.output", || spool::append(&mut self.writer, tail.length, &chunk)) {
             Ok(grown) => {
                 tail.add(&chunk);
                 tail.length += grown;

@@ -41,6 +41,8 @@ pub struct Found {
     pub finished: Option<Finished>,
     /// Where its output ends.
     pub tail: Tail,
+    /// Whether it was about to be started, as far as this folder knows.
+    pub started: bool,
 }
 
 /// The end of an output file.
@@ -142,8 +144,9 @@ impl Folder {
             // It will not run again, and thousands of scripts may wait here for a host that is away.
             run = Run { execution_id: run.execution_id, key: run.key, ..Run::default() };
         }
+        let started = self.0.join("output").exists();
         let tail = self.repair()?;
-        Ok(Some(Found { folder: self, run, accepted_ms, finished, tail }))
+        Ok(Some(Found { folder: self, run, accepted_ms, finished, tail, started }))
     }
 
     /// Finds the end of the output and cuts off what a crash left half written.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AgentError;
+use crate::faults;
 
 /// Who this agent is, and whom it trusts.
 #[derive(Clone, Serialize, Deserialize)]
@@ -91,7 +92,7 @@ impl StateDir {
     pub fn save_identity(&self, identity: &Identity) -> Result<(), AgentError> {
         let path = self.root.join("identity.json");
         let text = serde_json::to_vec_pretty(identity).map_err(|e| failed("write", &path, e.into()))?;
-        write_atomically(&path, &text).map_err(|e| failed("write", &path, e))
+        faults::step("identity", || write_atomically(&path, &text).and_then(|()| sync_folder(&path))).map_err(|e| failed("write", &path, e))
     }
 }
 
@@ -106,6 +107,11 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_data()?;
     fs::rename(&temporary, path)
+}
+
+/// Makes a renamed file's new name last through a power cut.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

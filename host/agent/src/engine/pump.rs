@@ -8,6 +8,7 @@ use plenum_agent_protocol::v1::agent_message::Body;
 use tokio::sync::mpsc::Sender;
 
 use super::{Engine, Execution, Progress, lock};
+use crate::faults;
 
 /// Chunks of one execution before it is the next one's turn. With chunks of 32 KiB this also bounds what one turn holds in memory.
 const CHUNKS_A_TURN: usize = 4;
@@ -38,7 +39,7 @@ impl Engine {
                 Next::Nothing => self.0.changed.notified().await,
                 Next::Gone(id) => drop(cursors.remove(&id)),
                 Next::Direct(body) => {
-                    if to_host.send(AgentMessage { body: Some(body) }).await.is_err() {
+                    if !send(to_host, body).await {
                         return;
                     }
                 }
@@ -46,7 +47,7 @@ impl Engine {
                     let cursor = cursors.entry(execution.id.clone()).or_default();
                     let (bodies, more) = turn(&execution, cursor);
                     for body in bodies {
-                        if to_host.send(AgentMessage { body: Some(body) }).await.is_err() {
+                        if !send(to_host, body).await {
                             return;
                         }
                     }
@@ -85,6 +86,21 @@ impl Engine {
             None => Next::Gone(id),
         }
     }
+}
+
+/// False when the connection is gone.
+async fn send(to_host: &Sender<AgentMessage>, body: Body) -> bool {
+    let step = match &body {
+        Body::Accepted(_) => "message.accepted",
+        Body::Started(_) => "message.started",
+        Body::Output(_) => "message.output",
+        Body::Finished(_) => "message.finished",
+        _ => "message",
+    };
+    faults::before(step);
+    let sent = to_host.send(AgentMessage { body: Some(body) }).await.is_ok();
+    faults::after(step);
+    sent
 }
 
 /// What one turn says, and whether there is more.

@@ -9,13 +9,14 @@ use plenum_agent_protocol::DEFAULT_TIMEOUT_S;
 use plenum_agent_protocol::v1::{FinishStatus, Finished};
 
 use super::{Engine, Execution, lock, now_ms, without_process};
+use crate::journal::Known;
 use crate::procfs;
 use crate::spool::{self, Found};
 use crate::supervise::MARK_ENV;
 
 pub(super) fn recover(engine: &Engine) {
     for found in spool::load(&engine.0.spool) {
-        let Found { folder, run, accepted_ms, finished, tail } = found;
+        let Found { folder, run, accepted_ms, finished, tail, started } = found;
         let execution = Arc::new(Execution::new(&run.execution_id, &run.key, folder));
         {
             let mut progress = execution.progress();
@@ -28,6 +29,8 @@ pub(super) fn recover(engine: &Engine) {
             continue;
         }
         let known = lock(&engine.0.journal).get(&run.key);
+        // Its output file is made after the journal's line: where only that is left (a journal that was lost, or restored), it has been started.
+        let known = known.or_else(|| started.then(|| Known { execution_id: execution.id.clone(), outcome: None }));
         match known {
             Some(known) => match known.outcome {
                 Some(outcome) => engine.finish(&execution, outcome),

@@ -117,6 +117,7 @@ pub struct Host {
     pub ca: Arc<Ca>,
     pub address: SocketAddr,
     pub counters: Arc<Counters>,
+    #[allow(dead_code)]
     pub machines: Arc<Mutex<Vec<String>>>,
     arrivals: mpsc::UnboundedReceiver<Conn>,
     server: tokio::task::JoinHandle<()>,
@@ -181,6 +182,19 @@ impl Conn {
     pub async fn hear(&mut self) -> Body {
         let message = tokio::time::timeout(PATIENCE, self.from_agent.message()).await.expect("the agent says nothing");
         message.unwrap().expect("the agent hung up").body.unwrap()
+    }
+
+    /// The next message, or nothing when the agent is gone.
+    #[allow(dead_code)]
+    pub async fn try_hear(&mut self) -> Option<Body> {
+        let message = tokio::time::timeout(PATIENCE, self.from_agent.message()).await.expect("the agent says nothing");
+        message.ok().flatten()?.body
+    }
+
+    /// Tells it if it is still there.
+    #[allow(dead_code)]
+    pub async fn try_tell(&self, body: host_message::Body) {
+        let _ = self.to_agent.send(Ok(HostMessage { body: Some(body) })).await;
     }
 
     /// All chunks from `seq` on and the end, in order and without a gap.
