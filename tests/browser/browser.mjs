@@ -120,6 +120,10 @@ const inspect = ({ keys, sentences, chinese }) => {
     const far = [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > root.clientWidth + 1 && !e.closest('.table-wrap, .scroll, pre, .ant-drawer, .vh, .sr')).slice(0, 3);
     for (const e of far) problems.push(`  reaches out: <${e.tagName.toLowerCase()} class="${e.getAttribute('class') ?? ''}"> ${e.textContent.slice(0, 60)}`);
   }
+  for (const e of document.querySelectorAll('svg.trend text')) {
+    const [text, chart] = [e, e.ownerSVGElement].map((x) => x.getBoundingClientRect());
+    if (text.left < chart.left || text.right > chart.right) problems.push(`cut off in a chart: ${e.textContent}`);
+  }
   const raw = new Set(keys);
   const english = new Set(sentences);
   const look = (text, where) => {

@@ -318,6 +318,10 @@ await step('the report by check, and what changed', async () => {
   await check.locator('button.fold').first().click();
   await visible(check.locator('table'));
   await look('22-by-check');
+  await switchLanguage();
+  await visible(app.getByRole('tab', { name: '按检查项', selected: true }));
+  await switchLanguage();
+  await visible(app.getByRole('tab', { name: 'By check', selected: true }));
   await app.getByRole('tab', { name: /What changed/ }).click();
   await visible(app.getByText('This is the first report'));
 });

@@ -36,7 +36,7 @@ export function gauge(value) {
 
 /** The scores over time. Points are links, so the keyboard reaches each report. */
 export function trend(points, open) {
-  const W = 640; const H = 140; const L = 30; const R = 10; const T = 10; const B = 20;
+  const W = 640; const H = 140; const L = 40; const R = 10; const T = 10; const B = 20;
   const known = points.filter((p) => p.score !== null && p.score !== undefined);
   const x = (i) => (known.length < 2 ? (L + W - R) / 2 : L + (i * (W - L - R)) / (known.length - 1));
   const y = (s) => T + ((100 - s) * (H - T - B)) / 100;

@@ -8,11 +8,10 @@ const OVER = ['finished', 'failed', 'cancelled'];
 const ORDER = ['fatal', 'warning', 'notification', 'error', 'ok', 'skipped', 'not_applicable'];
 const EVENTS = ['plenum.job.target.finished', 'plenum.job.execution.started', 'plenum.job.execution.finished', 'plenum.workflow.run.finished', 'plenum.workflow.task.changed'];
 
-export async function report(main, { go, id, again, alive }) {
+export async function report(main, { go, id, again, alive, kept }) {
   const data = await get(`/reports/${id}`);
   if (!OVER.includes(data.status)) return follow(main, data, { go, id, again, alive });
-  draw(main, data, { go, id });
-  return null;
+  return draw(main, data, { go, id, kept });
 }
 
 function top(data, go, buttons) {
@@ -69,12 +68,11 @@ async function follow(main, data, { go, id, again, alive }) {
   return { stop };
 }
 
-function draw(main, data, { go, id }) {
+function draw(main, data, { go, id, kept }) {
   const totals = data.totals;
   const c = totals.counts;
   const body = h('div');
-  let tab = 'targets';
-  let rank = '';
+  let { tab, rank } = kept ?? { tab: 'targets', rank: '' };
   const level = (name, n, r) => h('button', { type: 'button', class: `level ${name}`, 'aria-pressed': String(rank === r), onclick: (e) => { rank = rank === r ? '' : r; for (const b of e.currentTarget.parentNode.querySelectorAll('button')) b.setAttribute('aria-pressed', 'false'); e.currentTarget.setAttribute('aria-pressed', String(rank === r)); tab = 'targets'; show(); } }, h('b', {}, n), h('span', {}, t(name)));
   const still = (name, n) => h('div', { class: `level ${name}` }, h('b', {}, n), h('span', {}, t(name)));
   const missing = totals.targets.total - totals.targets.inspected;
@@ -97,6 +95,7 @@ function draw(main, data, { go, id }) {
     h('p', {}, t('{a} of {b} targets inspected', { a: totals.targets.inspected, b: totals.targets.total }), missing > 0 && h('span', { class: 'row' }, ['offline', 'no_agent', 'timed_out', 'failed', 'cancelled'].filter((k) => totals.targets[k] > 0).map((k) => h('span', { class: `tag ${k}` }, `${totals.targets[k]} ${t(k)}`))))),
   bar, body);
   show();
+  return { keep: () => ({ tab, rank }) };
 }
 
 function checkOf(data, plan, check) {
