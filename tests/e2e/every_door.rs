@@ -34,6 +34,7 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /cmdb/models/{model}/import" => json!("name\nintruders"),
         "POST /cmdb/models/{model}/instances/{id}/restore" => json!({"version": version}),
         "POST /jobs/executions" => json!({"script": {"language": "sh", "content": "id"}, "targets": target}),
+        "POST /jobs/executions/{id}/retry" => json!({"nodes": [node]}),
         "POST /nodes/enrolment-tokens" => json!({}),
         "PATCH /nodes/{id}" => json!({"name": "mine"}),
         "POST /plugins" => json!({"id": "inspection-center", "permissions": []}),

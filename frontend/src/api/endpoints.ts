@@ -79,7 +79,11 @@ export const api = {
         segment`/jobs/executions/${id}/results/${node}/output`,
         { stream, offset, limit: 262_144 },
       ),
-    cancel: (id: string) => http.post<A.Execution>(segment`/jobs/executions/${id}/cancel`),
+    cancel: (id: string, force = false) => http.post<A.Execution>(`${segment`/jobs/executions/${id}/cancel`}${force ? '?force=true' : ''}`),
+    retry: (id: string, b: A.RetryRequest) => http.post<A.Execution>(segment`/jobs/executions/${id}/retry`, b),
+    groups: (id: string) => http.get<{ items: A.ResultGroup[]; others: number }>(segment`/jobs/executions/${id}/groups`),
+    search: (id: string, search: string, cursor?: string) => http.get<A.OutputMatches>(segment`/jobs/executions/${id}/search`, { search, cursor }),
+    chain: (id: string) => http.get<{ items: A.Execution[] }>(segment`/jobs/executions/${id}/chain`),
     preview: (targets: A.Targets) => http.post<A.TargetPreview>('/jobs/targets/preview', { targets }),
   },
   workflows: {

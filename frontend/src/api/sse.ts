@@ -56,6 +56,8 @@ export interface StreamOptions {
   url: string;
   onMessage: (m: SseMessage) => void;
   onState?: (s: StreamState, status?: number) => void;
+  /** The id after which to start. */
+  after?: string;
   /** Whether an end of the stream is final. */
   once?: boolean;
 }
@@ -66,7 +68,7 @@ const LAST_RETRY_MS = 15_000;
 /** Opens a stream and keeps it open until the returned function is called; goes on after the last id it saw. */
 export function openStream(o: StreamOptions): () => void {
   const abort = new AbortController();
-  let lastId = '';
+  let lastId = o.after ?? '';
   let wait = FIRST_RETRY_MS;
   let timer: ReturnType<typeof setTimeout> | undefined;
 

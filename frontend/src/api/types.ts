@@ -280,6 +280,23 @@ export interface Targets {
   filter?: { model: string; cel: string } | null;
   instances?: { model: string; id: string }[];
   nodes?: { node_id: string; env?: Record<string, string> }[];
+  earlier?: { execution: string; statuses?: TargetStatus[]; nodes?: string[] } | null;
+  addresses?: string[];
+  skip_unmatched?: boolean;
+}
+
+export interface Strategy {
+  batches: string;
+  pause_s: number;
+  tolerate: string | null;
+  total_timeout_s: number | null;
+}
+
+export interface RetryRequest {
+  statuses?: TargetStatus[];
+  nodes?: string[];
+  env?: Record<string, string>;
+  key?: string;
 }
 
 export interface RunRequest {
@@ -290,10 +307,13 @@ export interface RunRequest {
   user?: string | null;
   cwd?: string | null;
   timeout_s?: number;
+  wait_s?: number;
   targets: Targets;
   concurrency?: number;
+  strategy?: Strategy;
   output_limit?: number;
   key?: string;
+  retry_of?: string;
 }
 
 export interface Execution {
@@ -309,8 +329,21 @@ export interface Execution {
   wait_s: number;
   concurrency: number;
   output_limit: number;
+  strategy: Strategy;
+  progress: {
+    batch: number;
+    batches: number;
+    since: string;
+    resume_at: string | null;
+    wait_until: string;
+    deadline: string | null;
+    stopped_at: string | null;
+    stop_code: string | null;
+    stop_reason: string | null;
+  };
   plugin: string | null;
   cancelled_by: string | null;
+  retry_of: string | null;
   created_by: string;
   created_at: string;
   started_at: string | null;
@@ -327,6 +360,10 @@ export interface TargetResult {
   instances: { model: string; id: string }[];
   waiting_for: string | null;
   waiting_since: string | null;
+  waiting_until: string | null;
+  batch: number;
+  fault: Fault | null;
+  output_hash: string | null;
   exit_code: number | null;
   signal: number | null;
   code: string | null;
@@ -340,6 +377,30 @@ export interface TargetResult {
   stderr_bytes: number;
   truncated_bytes: number;
   env: string[];
+  result?: unknown;
+  result_error?: string | null;
+}
+
+export type Fault = 'offline' | 'agent' | 'account' | 'timeout' | 'script' | 'output_lost' | 'person' | 'stopped' | 'unknown';
+
+export interface ResultGroup {
+  status: TargetStatus;
+  fault: Fault | null;
+  exit_code: number | null;
+  signal: number | null;
+  code: string | null;
+  output_hash: string | null;
+  count: number;
+  node_id: string;
+  node_name: string;
+  stdout_bytes: number;
+  stderr_bytes: number;
+}
+
+export interface OutputMatches {
+  items: { node_id: string; node_name: string; stream: 'stdout' | 'stderr'; lines: { number: number; text: string }[]; count: number }[];
+  searched: number;
+  next_cursor: string | null;
 }
 
 export interface OutputPiece {
@@ -354,6 +415,8 @@ export interface TargetPreview {
   total: number;
   items: { node_id: string; node_name: string; state: 'online' | 'offline'; instances: { model: string; id: string }[] }[];
   unreachable: { instance: { model: string; id: string }; label: string; reason: string }[];
+  unmatched: { text: string; reason: string }[];
+  unmatched_total: number;
 }
 
 // ---- workflows ----

@@ -6,10 +6,10 @@ use plenum_store::{Value, new_id, now_ms, params};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::hub::{Active, ActiveTarget, Stage};
+use crate::active::{Active, ActiveTarget, Stage};
 use crate::model::*;
 use crate::sql::sealed;
-use crate::writer::{Cmd, OFFLINE, blank};
+use crate::writer::{Cmd, FORCED, OFFLINE, blank};
 use crate::{Inner, Jobs, JobsError, plan, sql};
 
 impl Inner {
@@ -57,6 +57,24 @@ impl Jobs {
             return Err(JobsError::Busy(active));
         }
         let resolved = inner.resolve(who, &request.targets).await?;
+        if let Some(first) = resolved.unmatched.first().filter(|_| !request.targets.skip_unmatched) {
+            let message = format!(
+                "{} of the names and addresses lead to no node, {:?} first: {}; take them out, or ask to skip them",
+                resolved.unmatched.len(),
+                first.text,
+                first.reason
+            );
+            return Err(JobsError::invalid("jobs.unmatched_targets", "/targets/addresses", message));
+        }
+        let chain = match &request.retry_of {
+            None => None,
+            Some(old) => {
+                inner.visible(who, old).await?;
+                let row =
+                    inner.db.fetch_optional("SELECT COALESCE(chain, id) AS root FROM job_executions WHERE id = ?", params![old]).await?;
+                row.map(|r| r.text("root")).transpose()?
+            }
+        };
         if resolved.targets.is_empty() {
             let why = match resolved.unreachable.first() {
                 Some(u) => format!(
@@ -77,12 +95,14 @@ impl Jobs {
         let actor_json = serde_json::to_value(&actor).unwrap_or_default();
         let env = sealed(&inner.config.secrets, &id, "", &request.env)?;
         let total = resolved.targets.len();
+        let sizes = plan::strategy::batches(&request.strategy.batches, total)?;
+        let strategy = if request.strategy.is_plain() { json!({}) } else { json!(request.strategy) };
         let mut tx = inner.db.begin().await?;
         let inserted = tx
             .execute(
                 "INSERT INTO job_executions (id, name, status, language, script, args, env, os_user, cwd, timeout_s, wait_s, output_limit, concurrency, total,
-                 key_owner, idem_key, request_digest, created_by, actor, plugin, origin, created_at)
-                 VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key_owner, idem_key) DO NOTHING",
+                 key_owner, idem_key, request_digest, created_by, actor, plugin, origin, created_at, strategy, batches, batch_since, retry_of, chain)
+                 VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key_owner, idem_key) DO NOTHING",
                 params![
                     &id,
                     &name,
@@ -104,7 +124,12 @@ impl Jobs {
                     actor_json,
                     plugin.clone(),
                     request.origin.clone(),
-                    now
+                    now,
+                    strategy,
+                    i64::try_from(sizes.len()).unwrap_or(i64::MAX),
+                    now,
+                    request.retry_of.clone(),
+                    chain
                 ],
             )
             .await?;
@@ -114,29 +139,36 @@ impl Jobs {
             return self.by_key(&key_owner, &request, &digest).await?.ok_or(JobsError::ShuttingDown);
         }
         let connected = inner.hub.connected();
+        let mut rows: Vec<[Value; 11]> = Vec::with_capacity(total);
         let mut targets = Vec::with_capacity(total);
-        for (ordinal, t) in resolved.targets.into_iter().enumerate() {
-            let waits = !connected.contains(&t.node_id);
+        let numbers = sizes.iter().zip(1_u32..).flat_map(|(size, batch)| std::iter::repeat_n(batch, *size));
+        for ((ordinal, t), batch) in resolved.targets.into_iter().enumerate().zip(numbers) {
+            let waits = batch == 1 && !connected.contains(&t.node_id);
             let own = sealed(&inner.config.secrets, &id, &t.node_id, &t.env)?;
             let rev = inner.revs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            tx.execute(
+            rows.push([
+                Value::from(&id),
+                Value::from(&t.node_id),
+                i64::try_from(ordinal).unwrap_or(i64::MAX).into(),
+                Value::from(&t.node_name),
+                json!(t.instances).into(),
+                own.into(),
+                if waits { "waiting" } else { "pending" }.into(),
+                waits.then_some(OFFLINE).into(),
+                waits.then_some(now).into(),
+                rev.into(),
+                batch.into(),
+            ]);
+            targets.push((t.node_id, ActiveTarget { stage: Stage::Queued, env: t.env, batch }));
+        }
+        // Many rows with each statement: fifty thousand targets are written in a second or two, not in a minute.
+        for piece in rows.chunks(500) {
+            let marks = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, ?, ?)"; piece.len()].join(", ");
+            let sql = format!(
                 "INSERT INTO job_targets (execution_id, node_id, ordinal, node_name, instances, env, status, waiting_for, waiting_since, stdout_bytes, stderr_bytes,
-                 stored_stdout, stored_stderr, truncated_bytes, last_seq, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, ?)",
-                params![
-                    &id,
-                    &t.node_id,
-                    i64::try_from(ordinal).unwrap_or(i64::MAX),
-                    &t.node_name,
-                    json!(t.instances),
-                    own,
-                    if waits { "waiting" } else { "pending" },
-                    waits.then_some(OFFLINE),
-                    waits.then_some(now),
-                    rev
-                ],
-            )
-            .await?;
-            targets.push((t.node_id, ActiveTarget { stage: Stage::Queued, env: t.env }));
+                 stored_stdout, stored_stderr, truncated_bytes, last_seq, rev, batch) VALUES {marks}"
+            );
+            tx.execute(&sql, &piece.concat()).await?;
         }
         let after = json!({"name": name, "language": request.script.language, "script_sha256": hex::encode(Sha256::digest(&request.script.content)),
             "args": request.args.len(), "env": blank(&env), "user": request.user, "targets": total, "origin": request.origin});
@@ -148,11 +180,12 @@ impl Jobs {
         )
         .await?;
         let row = tx.fetch_optional(&format!("SELECT {} FROM job_executions WHERE id = ?", sql::EXECUTION), params![&id]).await?;
-        let spec = row.map(|r| sql::spec(&r, &inner.config.secrets)).transpose()?.ok_or(JobsError::ShuttingDown)?;
+        let row = row.ok_or(JobsError::ShuttingDown)?;
+        let (spec, at) = (sql::spec(&row, &inner.config.secrets)?, sql::position(&row, 0)?);
         // After the commit and before anything else of this task: a caller that goes away must not leave an accepted execution unknown to the hub.
         let (hub, decisions) = (inner.hub.clone(), inner.decisions.clone());
         tx.after_commit(move || {
-            for c in hub.register(Active::new(spec, targets, false)).into_cmds() {
+            for c in hub.register(Active::new(spec, targets, at, now)).into_cmds() {
                 let _ = decisions.send(c);
             }
         });
@@ -244,16 +277,11 @@ impl Jobs {
     /// What came of its targets, in their order.
     pub async fn results(&self, who: &Principal, id: &str, q: &ResultQuery) -> Result<Page<TargetResult>, JobsError> {
         let inner = &self.inner;
-        inner.visible(who, id).await?;
-        let (mut sql, mut values) = (String::from(" WHERE execution_id = ?"), vec![Value::from(id)]);
-        if let Some(s) = q.status {
-            sql.push_str(" AND status = ?");
-            values.push(s.as_str().into());
-        }
-        if let Some(n) = &q.node_id {
-            sql.push_str(" AND node_id = ?");
-            values.push(n.into());
-        }
+        let at = inner.visible(who, id).await?.progress;
+        let (conditions, more) = q.conditions();
+        let mut sql = format!(" WHERE execution_id = ?{conditions}");
+        let mut values = vec![Value::from(id)];
+        values.extend(more);
         let count = inner.db.fetch_optional(&format!("SELECT COUNT(*) AS n FROM job_targets{sql}"), &values).await?;
         let total = count.map(|r| r.int("n")).transpose()?.unwrap_or(0);
         if let Some(c) = &q.cursor {
@@ -268,7 +296,7 @@ impl Jobs {
         let more = rows.len() > limit as usize;
         let (mut items, mut last) = (Vec::new(), None);
         for r in rows.iter().take(limit as usize) {
-            let mut t = sql::target(r)?;
+            let mut t = sql::target(r, &at)?;
             if q.head_bytes > 0 {
                 sql::heads(&inner.db, id, &mut t, q.head_bytes.min(1024 * 1024)).await?;
             }
@@ -289,14 +317,14 @@ impl Jobs {
         limit: u32,
     ) -> Result<OutputPage, JobsError> {
         let inner = &self.inner;
-        inner.visible(who, id).await?;
+        let at = inner.visible(who, id).await?.progress;
         // Status before the bytes: what is final then has no more bytes than are read after.
         let row = inner
             .db
             .fetch_optional(&format!("SELECT {} FROM job_targets WHERE execution_id = ? AND node_id = ?", sql::TARGET), params![id, node])
             .await?;
         let row = row.ok_or_else(|| JobsError::NotFound { what: "target", id: node.to_owned() })?;
-        let t = sql::target(&row)?;
+        let t = sql::target(&row, &at)?;
         let stored = row.int(if stream == OutputStream::Stdout { "stored_stdout" } else { "stored_stderr" })?;
         let limit = if limit == 0 { 64 * 1024 } else { limit.min(1024 * 1024) };
         let data = sql::read_output(&inner.db, id, node, stream, offset, limit.into()).await?;
@@ -305,33 +333,34 @@ impl Jobs {
         Ok(OutputPage { offset, data, next_offset, end, truncated_bytes: t.truncated_bytes })
     }
 
-    /// Cancels what has not ended. Targets that no agent has end at once; of the others the agent kills the whole process tree, now or when it is back.
+    /// Cancels what has not ended. Targets that no agent has end at once; of the others the agent kills the whole process tree, now or when it
+    /// is back.
     pub async fn cancel(&self, who: &Principal, id: &str) -> Result<Execution, JobsError> {
+        self.end(who, id, false).await
+    }
+
+    /// Cancels without waiting for agents: what they have counts as lost, and those that are away are told to end it when they are back.
+    pub async fn force_cancel(&self, who: &Principal, id: &str) -> Result<Execution, JobsError> {
+        self.end(who, id, true).await
+    }
+
+    async fn end(&self, who: &Principal, id: &str, force: bool) -> Result<Execution, JobsError> {
         let inner = &self.inner;
         inner.access.require(who, Permission::JobsRun, &[]).await?;
         let e = inner.visible(who, id).await?;
         if e.status.is_final() {
             return Err(JobsError::AlreadyFinished(id.to_owned()));
         }
-        if e.cancelled_by.is_none() {
+        if e.cancelled_by.is_none() || force {
             let mut tx = inner.db.begin().await?;
             let by = who.actor().to_string();
             tx.execute("UPDATE job_executions SET cancelled_by = ? WHERE id = ? AND cancelled_by IS NULL", params![&by, id]).await?;
-            inner
-                .access
-                .audit(&mut tx, who, "jobs.execution.cancel", &format!("execution/{id}"), None, Some(&json!({"cancelled_by": by})))
-                .await?;
-            let data = json!({"execution_id": id, "name": e.name, "origin": e.origin, "plugin": e.plugin, "cancelled_by": by});
-            emit(
-                &mut tx,
-                NewEvent {
-                    kind: "plenum.job.execution.cancelling".into(),
-                    source: "/jobs".into(),
-                    subject: format!("execution/{id}"),
-                    data,
-                },
-            )
-            .await?;
+            let what = if force { "jobs.execution.force_cancel" } else { "jobs.execution.cancel" };
+            inner.access.audit(&mut tx, who, what, &format!("execution/{id}"), None, Some(&json!({"cancelled_by": by}))).await?;
+            let data =
+                json!({"execution_id": id, "name": e.name, "origin": e.origin, "plugin": e.plugin, "cancelled_by": by, "force": force});
+            let subject = format!("execution/{id}");
+            emit(&mut tx, NewEvent { kind: "plenum.job.execution.cancelling".into(), source: "/jobs".into(), subject, data }).await?;
             tx.commit().await?;
         }
         let nodes = inner.hub.cancel(id);
@@ -342,6 +371,16 @@ impl Jobs {
             code: "jobs.cancelled",
             message: "cancelled before it started".to_owned(),
         }]);
+        if force {
+            inner.decide([Cmd::Close {
+                execution: id.to_owned(),
+                nodes: inner.hub.in_hand(id),
+                status: TargetStatus::Lost,
+                code: FORCED,
+                message: "given up without waiting for its agent; the agent is told to end it, and its word still counts when it comes"
+                    .to_owned(),
+            }]);
+        }
         self.find(id).await
     }
 

@@ -7,74 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use plenum_agent_protocol::v1;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::Language;
-
-/// What all targets of an execution share.
-#[derive(Debug)]
-pub(crate) struct Spec {
-    pub id: String,
-    pub language: Language,
-    pub script: Bytes,
-    pub args: Vec<String>,
-    pub env: BTreeMap<String, String>,
-    pub user: String,
-    pub cwd: String,
-    pub timeout_s: u32,
-    pub output_limit: u64,
-    pub concurrency: usize,
-    /// A target that is not sent by then is given up.
-    pub send_until: i64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Queued,
-    Sending,
-    Sent,
-}
-
-#[derive(Debug)]
-pub(crate) struct ActiveTarget {
-    pub stage: Stage,
-    pub env: BTreeMap<String, String>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Active {
-    pub spec: Arc<Spec>,
-    pub targets: HashMap<String, ActiveTarget>,
-    /// Queued and, when last looked at, connected; in order.
-    ready: VecDeque<String>,
-    /// Queued and not connected.
-    parked: HashSet<String>,
-    in_flight: usize,
-    pub cancelled: bool,
-    /// Counts what watchers should look at.
-    pub changed: watch::Sender<u64>,
-    pub done: CancellationToken,
-}
-
-impl Active {
-    pub fn new(spec: Spec, targets: Vec<(String, ActiveTarget)>, cancelled: bool) -> Active {
-        let in_flight = targets.iter().filter(|(_, t)| t.stage != Stage::Queued).count();
-        let ready = targets.iter().filter(|(_, t)| t.stage == Stage::Queued).map(|(n, _)| n.clone()).collect();
-        Active {
-            spec: Arc::new(spec),
-            targets: targets.into_iter().collect(),
-            ready,
-            parked: HashSet::new(),
-            in_flight,
-            cancelled,
-            changed: watch::Sender::new(0),
-            done: CancellationToken::new(),
-        }
-    }
-}
+use crate::active::{Active, Stage, Stop, Turn};
 
 /// What is to be sent to one agent: references, so that its size is bounded by the number of unfinished targets of the node, however slowly the
 /// agent reads. The connection's sender makes messages of it as fast as the stream takes them.
@@ -212,6 +149,12 @@ pub(crate) struct Todo {
     pub send: Vec<Batch>,
     /// Cannot be sent: not connected.
     pub park: Vec<Batch>,
+    /// Cannot be sent, and may not wait.
+    pub refuse: Vec<Batch>,
+    /// Batch, since when, and until when it pauses.
+    pub moved: Vec<(String, u32, i64, Option<i64>)>,
+    /// Nothing further is started.
+    pub stop: Vec<(String, Stop)>,
     /// Cancelled and never reached the agent.
     pub cancelled: Vec<Batch>,
 }
@@ -281,9 +224,14 @@ impl Hub {
                 inner.offline_since.entry(node.clone()).or_insert(now);
             }
         }
+        let cancelled = active.cancelled;
         inner.active.insert(id.clone(), active);
         let mut todo = Todo::default();
-        inner.pump(&id, &mut todo);
+        inner.go(&id, now, &mut todo);
+        // The host died after it wrote the wish to cancel and before it ended what no agent has.
+        if cancelled && let Some(unsent) = inner.active.get_mut(&id).map(Active::drain).filter(|u| !u.is_empty()) {
+            todo.cancelled.push((id.clone(), unsent));
+        }
         drop(inner);
         self.registered.send_modify(|n| *n += 1);
         todo
@@ -310,11 +258,7 @@ impl Hub {
             let Some(active) = inner.active.get_mut(&id) else { continue };
             let Some(stage) = active.targets.get(node).map(|t| t.stage) else { continue };
             match (stage, held.contains(&id)) {
-                (Stage::Queued, _) => {
-                    if active.parked.remove(node) {
-                        active.ready.push_back(node.to_owned());
-                    }
-                }
+                (Stage::Queued, _) => active.back(node),
                 // What is being written now is sent when it is written.
                 (Stage::Sending, _) => {}
                 (Stage::Sent, true) if active.cancelled => c.outbox.cancel(&id),
@@ -323,6 +267,18 @@ impl Hub {
                 (Stage::Sent, false) => c.outbox.run(&id),
             }
             inner.pump(&id, &mut todo);
+        }
+        todo
+    }
+
+    /// What the clock brings: ends of pauses, ends of time limits.
+    pub fn tick(&self, now: i64) -> Todo {
+        let mut inner = lock(&self.inner);
+        let due = |a: &Active| !a.cancelled && (a.resume_at.is_some_and(|at| now >= at) || a.spec.deadline.is_some_and(|at| now >= at));
+        let ids: Vec<String> = inner.active.iter().filter(|(_, a)| due(a)).map(|(id, _)| id.clone()).collect();
+        let mut todo = Todo::default();
+        for id in ids {
+            inner.go(&id, now, &mut todo);
         }
         todo
     }
@@ -337,11 +293,8 @@ impl Hub {
         inner.offline_since.insert(node.to_owned(), plenum_store::now_ms());
         let Inner { active, by_node, .. } = &mut *inner;
         for id in by_node.get(node).into_iter().flatten() {
-            if let Some(a) = active.get_mut(id)
-                && a.targets.get(node).is_some_and(|t| t.stage == Stage::Queued)
-            {
-                a.ready.retain(|n| n != node);
-                a.parked.insert(node.to_owned());
+            if let Some(a) = active.get_mut(id) {
+                a.left(node);
             }
         }
         true
@@ -402,13 +355,18 @@ impl Hub {
         })
     }
 
-    /// Targets have ended; what may be sent in their place.
-    pub fn ended(&self, id: &str, nodes: &[String], todo: &mut Todo) {
+    /// Targets have ended, well or not; what may be sent in their place.
+    pub fn ended(&self, id: &str, nodes: &[(String, bool)], todo: &mut Todo) {
         let mut inner = lock(&self.inner);
-        for node in nodes {
-            inner.end(id, node);
+        for (node, failed) in nodes {
+            if let Some(set) = inner.by_node.get_mut(node) {
+                set.remove(id);
+            }
+            if let Some(a) = inner.active.get_mut(id) {
+                a.end(node, *failed);
+            }
         }
-        inner.pump(id, todo);
+        inner.go(id, plenum_store::now_ms(), todo);
     }
 
     /// The execution has ended.
@@ -447,21 +405,15 @@ impl Hub {
         let Inner { active, conns, .. } = &mut *inner;
         let Some(a) = active.get_mut(id) else { return Vec::new() };
         a.cancelled = true;
-        a.ready.clear();
-        a.parked.clear();
-        let mut unsent = Vec::new();
-        for (node, t) in &a.targets {
-            match t.stage {
-                Stage::Queued => unsent.push(node.clone()),
-                Stage::Sending => {}
-                Stage::Sent => {
-                    if let Some(c) = conns.get(node) {
-                        c.outbox.cancel(id);
-                    }
-                }
-            }
-        }
-        unsent
+        tell_cancel(id, a, conns);
+        a.drain()
+    }
+
+    /// Targets that an agent has or is about to have.
+    pub fn in_hand(&self, id: &str) -> Vec<String> {
+        let inner = lock(&self.inner);
+        let targets = inner.active.get(id).map(|a| a.targets.iter());
+        targets.into_iter().flatten().filter(|(_, t)| t.stage != Stage::Queued).map(|(n, _)| n.clone()).collect()
     }
 
     /// What has waited too long: never sent, and sent to an agent that is gone for longer than `grace_ms` beyond the time limit.
@@ -469,8 +421,9 @@ impl Hub {
         let inner = lock(&self.inner);
         let (mut unsent, mut gone) = (Vec::new(), Vec::new());
         for (id, a) in &inner.active {
-            if now >= a.spec.send_until && !a.parked.is_empty() {
-                unsent.push((id.clone(), a.parked.iter().cloned().collect()));
+            let waited = a.waited_too_long(now);
+            if !waited.is_empty() {
+                unsent.push((id.clone(), waited));
             }
             let limit = i64::from(a.spec.timeout_s) * 1000 + grace_ms;
             let list: Vec<String> = a
@@ -494,46 +447,41 @@ impl Hub {
     }
 }
 
-impl Inner {
-    fn end(&mut self, id: &str, node: &str) {
-        if let Some(set) = self.by_node.get_mut(node) {
-            set.remove(id);
-        }
-        let Some(a) = self.active.get_mut(id) else { return };
-        if let Some(t) = a.targets.remove(node) {
-            match t.stage {
-                Stage::Queued => {
-                    a.ready.retain(|n| n != node);
-                    a.parked.remove(node);
-                }
-                Stage::Sending | Stage::Sent => a.in_flight = a.in_flight.saturating_sub(1),
-            }
-        }
-    }
-
-    /// Takes as many queued targets as the execution's concurrency has room for.
-    fn pump(&mut self, id: &str, todo: &mut Todo) {
-        let Some(a) = self.active.get_mut(id) else { return };
-        if a.cancelled {
-            return;
-        }
-        let (mut send, mut park) = (Vec::new(), Vec::new());
-        while a.spec.concurrency == 0 || a.in_flight < a.spec.concurrency {
-            let Some(node) = a.ready.pop_front() else { break };
-            if !self.conns.contains_key(&node) {
-                a.parked.insert(node.clone());
-                park.push(node);
-            } else if let Some(t) = a.targets.get_mut(&node) {
-                t.stage = Stage::Sending;
-                a.in_flight += 1;
-                send.push(node);
-            }
-        }
-        if !send.is_empty() {
-            todo.send.push((id.to_owned(), send));
-        }
-        if !park.is_empty() {
-            todo.park.push((id.to_owned(), park));
+/// Has the agents end what they have of an execution.
+fn tell_cancel(id: &str, a: &Active, conns: &HashMap<String, Conn>) {
+    for (node, _) in a.targets.iter().filter(|(_, t)| t.stage == Stage::Sent) {
+        if let Some(c) = conns.get(node) {
+            c.outbox.cancel(id);
         }
     }
 }
+
+impl Inner {
+    /// Decides what is next for an execution, and takes what may go.
+    fn go(&mut self, id: &str, now: i64, todo: &mut Todo) {
+        let Some(a) = self.active.get_mut(id) else { return };
+        let Turn { moved, stop } = a.turn(now);
+        if moved {
+            todo.moved.push((id.to_owned(), a.batch, a.since, a.resume_at));
+        }
+        if let Some(stop) = stop {
+            if stop.end_all {
+                tell_cancel(id, a, &self.conns);
+            }
+            todo.stop.push((id.to_owned(), stop));
+        }
+        self.pump(id, todo);
+    }
+
+    fn pump(&mut self, id: &str, todo: &mut Todo) {
+        let Some(a) = self.active.get_mut(id) else { return };
+        let out = a.pump(|node| self.conns.contains_key(node));
+        for (list, into) in [(out.send, &mut todo.send), (out.park, &mut todo.park), (out.refuse, &mut todo.refuse)] {
+            // Pieces that one transaction writes without holding up everybody else's.
+            into.extend(list.chunks(PIECE).map(|nodes| (id.to_owned(), nodes.to_vec())));
+        }
+    }
+}
+
+/// Targets of one message to the writer.
+const PIECE: usize = 1000;

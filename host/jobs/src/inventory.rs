@@ -32,6 +32,8 @@ pub trait Inventory: Send + Sync + 'static {
     async fn get(&self, who: &Principal, instance: &InstanceRef) -> Result<Found, JobsError>;
     /// Those of `nodes` whose host matches any of the filters, whoever asks: they are an administrator's, and not the caller's.
     async fn within(&self, nodes: &[&str], filters: &[String]) -> Result<BTreeSet<String>, JobsError>;
+    /// Hosts by name or address, in lower case: which word led to which.
+    async fn by_address(&self, who: &Principal, words: &[String]) -> Result<Vec<(String, Found)>, JobsError>;
     /// Takes what a node's agent found; answers the node's `host` instance.
     async fn facts(&self, node_id: &str, facts: serde_json::Value) -> Result<Option<String>, JobsError>;
     /// Notes on a node's `host` instance whether its agent is connected.
@@ -97,6 +99,28 @@ impl Inventory for Cmdb {
                 let query = Query { filter: Some(format!("node_id in {listed} && ({f})")), limit: PAGE, ..Query::default() };
                 let page = self.list(&who, "host", &query).await?;
                 out.extend(page.items.iter().filter_map(|i| i.attributes.get("node_id").and_then(|v| v.as_str()).map(str::to_owned)));
+            }
+        }
+        Ok(out)
+    }
+
+    async fn by_address(&self, who: &Principal, words: &[String]) -> Result<Vec<(String, Found)>, JobsError> {
+        let mut out = Vec::new();
+        // A filter has at most 200 terms, and a word takes two.
+        for piece in words.chunks(50) {
+            let names = piece.iter().map(|w| serde_json::json!(w).to_string()).collect::<Vec<_>>();
+            let mut filter = format!("hostname in [{}]", names.join(", "));
+            for n in names.iter().zip(piece).filter(|(_, w)| w.contains(['.', ':'])).map(|(n, _)| n) {
+                filter.push_str(&format!(" || {n} in addresses"));
+            }
+            let query = Query { filter: Some(filter), limit: PAGE, ..Query::default() };
+            for i in self.list(who, "host", &query).await?.items {
+                let text = |key: &str| i.attributes.get(key).and_then(|v| v.as_str()).map(str::to_lowercase);
+                let mut keys: Vec<String> = text("hostname").into_iter().collect();
+                let addresses = i.attributes.get("addresses").and_then(|v| v.as_array());
+                keys.extend(addresses.into_iter().flatten().filter_map(|a| a.as_str()).map(str::to_lowercase));
+                let f = found(self, who, i).await?;
+                out.extend(keys.into_iter().filter(|k| piece.contains(k)).map(|k| (k, f.clone())));
             }
         }
         Ok(out)

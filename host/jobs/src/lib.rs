@@ -3,15 +3,21 @@
 //! Read in this order: [`model`] has the words, [`plan`] the decisions, `executions` and `nodes` what callers can do, `hub` who is connected,
 //! `writer` what becomes of agents' reports, `server` the agents' port.
 
+mod active;
 mod ca;
+mod download;
 mod error;
 mod executions;
+mod groups;
 mod hub;
 pub mod inventory;
 pub mod model;
 mod nodes;
+mod pasted;
 pub mod plan;
+mod printed;
 mod retention;
+mod retry;
 mod scope;
 mod server;
 mod sql;
@@ -50,6 +56,10 @@ use writer::{Cmd, QUEUE, Writer};
 pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "jobs", version: 1, sql: include_str!("../migrations/1.sql") },
     Migration { set: "jobs", version: 2, sql: include_str!("../migrations/2.sql") },
+    Migration { set: "jobs_runs", version: 1, sql: include_str!("../migrations/runs_1.sql") },
+    Migration { set: "jobs_runs", version: 2, sql: include_str!("../migrations/runs_2.sql") },
+    Migration { set: "jobs_runs", version: 3, sql: include_str!("../migrations/runs_3.sql") },
+    Migration { set: "jobs_runs", version: 4, sql: include_str!("../migrations/runs_4.sql") },
 ];
 
 /// How the job service behaves.
@@ -215,6 +225,7 @@ impl Inner {
             }
             let now = now_ms();
             let grace = i64::try_from(self.config.lost_after.as_millis()).unwrap_or(i64::MAX);
+            self.decide(self.hub.tick(now).into_cmds());
             let (unsent, gone) = self.hub.overdue(now, grace);
             self.decide(unsent.into_iter().map(|(execution, nodes)| Cmd::Close {
                 execution,

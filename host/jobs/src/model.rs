@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::plan::fault::Fault;
+pub use crate::plan::strategy::Strategy;
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -97,6 +100,11 @@ impl TargetStatus {
     pub fn is_final(self) -> bool {
         !matches!(self, TargetStatus::Pending | TargetStatus::Waiting | TargetStatus::Running)
     }
+
+    /// Whether it ended, and not as was hoped. A cancelled one did nothing wrong.
+    pub fn is_failure(self) -> bool {
+        matches!(self, TargetStatus::Failed | TargetStatus::TimedOut | TargetStatus::Lost | TargetStatus::Rejected)
+    }
 }
 
 impl ExecutionStatus {
@@ -148,7 +156,21 @@ pub struct NodeTarget {
     pub env: BTreeMap<String, String>,
 }
 
-/// Where to run. The three kinds add up; a node named twice is one target.
+/// Targets of an earlier execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlierTargets {
+    /// The execution.
+    pub execution: String,
+    /// Those that ended so.
+    #[serde(default)]
+    pub statuses: Vec<TargetStatus>,
+    /// And these nodes of it, however they ended.
+    #[serde(default)]
+    pub nodes: Vec<String>,
+}
+
+/// Where to run. The kinds add up; a node that several lead to is one target.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Targets {
@@ -158,6 +180,16 @@ pub struct Targets {
     pub instances: Vec<InstanceRef>,
     /// By node.
     pub nodes: Vec<NodeTarget>,
+    /// By how they fared in an earlier execution.
+    // Left out when empty: see `RunRequest::strategy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<EarlierTargets>,
+    /// By names and addresses, as people paste them: of nodes, and of hosts in the CMDB.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// Run although some of the addresses lead to no node. Without it such a request is refused.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skip_unmatched: bool,
 }
 
 /// What to run, where and how.
@@ -184,7 +216,8 @@ pub struct RunRequest {
     /// Seconds until a target's script is killed; none means 3600.
     #[serde(default)]
     pub timeout_s: Option<u32>,
-    /// Seconds that a target may wait for its agent to come online; none means as long as `timeout_s`.
+    /// Seconds that a target may wait for its agent to come online, from the start of its batch; 0: it fails at once; none means as long as
+    /// `timeout_s`.
     #[serde(default)]
     pub wait_s: Option<u32>,
     /// Where.
@@ -192,6 +225,10 @@ pub struct RunRequest {
     /// Most targets at once; none means all.
     #[serde(default)]
     pub concurrency: Option<u32>,
+    /// Batches, pauses, how many failures are borne, and the time limit of the whole.
+    // Left out when it says nothing: what a key stands for is a digest of this, and requests of before there were strategies stay the same.
+    #[serde(default, skip_serializing_if = "Strategy::is_plain")]
+    pub strategy: Strategy,
     /// Bytes of output kept for each target; none means 4 MiB.
     #[serde(default)]
     pub output_limit: Option<u64>,
@@ -201,6 +238,23 @@ pub struct RunRequest {
     /// What it belongs to, `workflow-run/<id>`.
     #[serde(default)]
     pub origin: Option<String>,
+    /// The execution that it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<String>,
+}
+
+/// What of an execution is to be run again. Without statuses and nodes: all that did not succeed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryRequest {
+    /// Targets that ended so.
+    pub statuses: Vec<TargetStatus>,
+    /// And these nodes.
+    pub nodes: Vec<String>,
+    /// The environment again: its values are not kept.
+    pub env: BTreeMap<String, String>,
+    /// A second request with the same key answers with the first one's execution.
+    pub key: Option<String>,
 }
 
 /// Targets by status.
@@ -246,6 +300,10 @@ pub struct Execution {
     pub concurrency: u32,
     /// Bytes of output kept for each target.
     pub output_limit: u64,
+    /// How it goes through its targets.
+    pub strategy: Strategy,
+    /// Where it stands in that.
+    pub progress: Progress,
     /// Who, in words.
     pub created_by: String,
     /// The plugin that made it.
@@ -262,8 +320,33 @@ pub struct Execution {
     pub origin: Option<String>,
     /// Who cancelled it.
     pub cancelled_by: Option<String>,
+    /// The execution that it repeats.
+    pub retry_of: Option<String>,
     /// Its targets by status.
     pub summary: Summary,
+}
+
+/// How far an execution is in its strategy. Times in milliseconds since 1970 UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// The batch that is under way, or begins after the pause; counts from 1.
+    pub batch: u32,
+    /// How many there are.
+    pub batches: u32,
+    /// When the batch began, or the pause before it.
+    pub since: i64,
+    /// When the pause ends; none when there is none.
+    pub resume_at: Option<i64>,
+    /// Until when targets of this batch wait for their agents.
+    pub wait_until: i64,
+    /// When all is ended.
+    pub deadline: Option<i64>,
+    /// When it was stopped.
+    pub stopped_at: Option<i64>,
+    /// `jobs.stopped`: too many failures. `jobs.total_timeout`: it took too long.
+    pub stop_code: Option<String>,
+    /// Why it was stopped, for a person.
+    pub stop_reason: Option<String>,
 }
 
 /// What came of one target.
@@ -281,6 +364,14 @@ pub struct TargetResult {
     pub waiting_for: Option<String>,
     /// Since when.
     pub waiting_since: Option<i64>,
+    /// Until when, if it is given up then.
+    pub waiting_until: Option<i64>,
+    /// Its batch; counts from 1.
+    pub batch: u32,
+    /// Whose fault it was that it did not succeed.
+    pub fault: Option<Fault>,
+    /// SHA-256 over what it printed, when it has ended.
+    pub output_hash: Option<String>,
     /// Exit code.
     pub exit_code: Option<i64>,
     /// Signal that ended it.
@@ -307,6 +398,10 @@ pub struct TargetResult {
     pub truncated_bytes: i64,
     /// Names of this target's own environment variables.
     pub env: Vec<String>,
+    /// What the script says of itself: the JSON of its last line `PLENUM_RESULT=...`.
+    pub result: Option<serde_json::Value>,
+    /// Why that could not be taken.
+    pub result_error: Option<String>,
 }
 
 /// Which results to list, in the order of the targets.
@@ -316,6 +411,14 @@ pub struct ResultQuery {
     pub status: Option<TargetStatus>,
     /// Only of this node.
     pub node_id: Option<String>,
+    /// Only with this exit code.
+    pub exit_code: Option<i64>,
+    /// Only with this code of what went wrong.
+    pub code: Option<String>,
+    /// Only those that printed this.
+    pub output_hash: Option<String>,
+    /// Text in the node's name.
+    pub search: Option<String>,
     /// Where the page before ended.
     pub cursor: Option<String>,
     /// At most 1000; 0 means 100.
@@ -462,6 +565,15 @@ pub struct Unreachable {
     pub reason: String,
 }
 
+/// A pasted name or address that leads to no node, or to several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unmatched {
+    /// As pasted.
+    pub text: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// What targets come to.
 #[derive(Debug, Clone, Serialize)]
 pub struct Preview {
@@ -471,6 +583,90 @@ pub struct Preview {
     pub items: Vec<PlannedTarget>,
     /// Instances that match and have no node, at most 50.
     pub unreachable: Vec<Unreachable>,
+    /// Pasted names and addresses that lead to no node, at most 500.
+    pub unmatched: Vec<Unmatched>,
+    /// How many of those there are.
+    pub unmatched_total: usize,
+}
+
+/// Targets that ended the same way and printed the same.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResultGroup {
+    /// Where they stand.
+    pub status: TargetStatus,
+    /// Whose fault it was.
+    pub fault: Option<Fault>,
+    /// Exit code.
+    pub exit_code: Option<i64>,
+    /// Signal that ended them.
+    pub signal: Option<i64>,
+    /// Stable code of what went wrong.
+    pub code: Option<String>,
+    /// SHA-256 over what each printed; none when it did not end by itself.
+    pub output_hash: Option<String>,
+    /// How many they are.
+    pub count: u64,
+    /// One of them.
+    pub node_id: String,
+    /// Its name.
+    pub node_name: String,
+    /// Bytes of standard output of each.
+    pub stdout_bytes: i64,
+    /// Bytes of standard error of each.
+    pub stderr_bytes: i64,
+}
+
+/// All targets as groups.
+#[derive(Debug, Clone, Serialize)]
+pub struct Groups {
+    /// The largest 200.
+    pub items: Vec<ResultGroup>,
+    /// Targets of other groups.
+    pub others: u64,
+}
+
+/// A line that holds what was looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MatchedLine {
+    /// Counts from 1.
+    pub number: u64,
+    /// The line; of a long one what stands around the match.
+    pub text: String,
+}
+
+/// Lines of one stream of a target.
+#[derive(Debug, Clone, Serialize)]
+pub struct OutputMatch {
+    /// The node.
+    pub node_id: String,
+    /// Its name.
+    pub node_name: String,
+    /// Which stream.
+    pub stream: OutputStream,
+    /// The first lines.
+    pub lines: Vec<MatchedLine>,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// A page of a search in output.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct OutputMatches {
+    /// What matches.
+    pub items: Vec<OutputMatch>,
+    /// Targets that were searched for this page.
+    pub searched: u64,
+    /// Where to go on; none at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// What a watcher wants to hear of, besides the execution itself.
+#[derive(Debug, Clone, Default)]
+pub struct WatchScope {
+    /// Changes of these targets; none: of all.
+    pub nodes: Option<Vec<String>>,
+    /// Output of these targets; none: of all.
+    pub output: Option<Vec<String>>,
 }
 
 /// What a watcher of an execution sees, in order. After a gap in the connection it goes on from its cursor.

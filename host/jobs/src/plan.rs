@@ -1,5 +1,8 @@
 //! Pure decisions: what is a valid request, what an execution's targets add up to, how output is bounded.
 
+pub mod fault;
+pub mod strategy;
+
 use std::collections::BTreeMap;
 
 use crate::JobsError;
@@ -8,7 +11,7 @@ use crate::model::{ExecutionStatus, RunRequest, Summary, TargetStatus};
 /// Longest script.
 pub const MAX_SCRIPT: usize = 1024 * 1024;
 /// Most targets of one execution.
-pub const MAX_TARGETS: usize = 10_000;
+pub const MAX_TARGETS: usize = 50_000;
 /// Longest time limit: a day.
 pub const MAX_TIMEOUT_S: u32 = 24 * 3600;
 /// Longest wait for an offline agent: as long as agents remember keys.
@@ -108,7 +111,11 @@ pub fn limits(r: &RunRequest) -> Result<Limits, JobsError> {
         }
     }
     let timeout_s = range("/timeout_s", r.timeout_s.unwrap_or(3600), MAX_TIMEOUT_S)?;
-    let wait_s = range("/wait_s", r.wait_s.unwrap_or(timeout_s), MAX_WAIT_S)?;
+    let wait_s = match r.wait_s {
+        Some(0) => 0,
+        wait => range("/wait_s", wait.unwrap_or(timeout_s), MAX_WAIT_S)?,
+    };
+    r.strategy.check()?;
     let output_limit = r.output_limit.unwrap_or(4 * 1024 * 1024);
     if !(1..=MAX_OUTPUT).contains(&output_limit) {
         return Err(JobsError::invalid("jobs.out_of_range", "/output_limit", format!("{output_limit} is not between 1 and {MAX_OUTPUT}")));
@@ -153,7 +160,7 @@ impl Summary {
             ExecutionStatus::Running
         } else if self.succeeded == self.total {
             ExecutionStatus::Succeeded
-        } else if cancelled && self.cancelled > 0 {
+        } else if cancelled && self.cancelled + self.lost > 0 {
             ExecutionStatus::Cancelled
         } else if self.succeeded > 0 {
             ExecutionStatus::Partial

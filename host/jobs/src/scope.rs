@@ -20,8 +20,22 @@ impl Inner {
         let targets = &request.targets;
         let mut models: Vec<&str> = targets.instances.iter().map(|i| i.model.as_str()).collect();
         models.extend(targets.filter.iter().map(|f| f.model.as_str()));
-        if !targets.nodes.is_empty() {
+        if !targets.nodes.is_empty() || !targets.addresses.is_empty() {
             models.push("host");
+        }
+        // What an earlier execution ran on is asked again: as what it was targeted then.
+        let earlier = match &targets.earlier {
+            Some(asked) => {
+                self.visible(who, &asked.execution).await?;
+                self.earlier(asked).await?
+            }
+            None => Vec::new(),
+        };
+        for (_, instances, _) in &earlier {
+            if instances.is_empty() {
+                models.push("host");
+            }
+            models.extend(instances.iter().map(|i| i.model.as_str()));
         }
         models.sort_unstable();
         models.dedup();

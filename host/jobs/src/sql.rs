@@ -8,7 +8,7 @@ use plenum_store::{Db, Row, StoreError, Value, now_ms, params};
 
 use serde_json::{Map, Value as Json};
 
-use crate::hub::{Active, ActiveTarget, Spec, Stage};
+use crate::active::{Active, ActiveTarget, Position, Spec, Stage};
 use crate::model::*;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -122,10 +122,29 @@ pub async fn forget_secret_environments(db: &Db) -> Result<usize> {
 
 pub(crate) const EXECUTION: &str =
     "id, name, status, language, script, args, env, os_user, cwd, timeout_s, wait_s, output_limit, concurrency, total, created_by,
-    plugin, origin, cancelled_by, created_at, started_at, finished_at, request_digest";
+    plugin, origin, cancelled_by, created_at, started_at, finished_at, request_digest, strategy, batches, batch, batch_since, resume_at,
+    stopped_at, stop_code, stop_reason, retry_of";
+
+fn deadline(created_at: i64, strategy: &Strategy) -> Option<i64> {
+    strategy.total_timeout_s.map(|s| created_at + i64::from(s) * 1000)
+}
 
 pub(crate) fn execution(r: &Row) -> Result<Execution> {
     let (created_at, finished_at) = (r.int("created_at")?, r.opt_int("finished_at")?);
+    let strategy: Strategy = decode(r, "strategy")?;
+    let (since, wait_s) = (r.opt_int("batch_since")?.unwrap_or(created_at), u32_of(r, "wait_s")?);
+    let resume_at = r.opt_int("resume_at")?;
+    let progress = Progress {
+        batch: u32_of(r, "batch")?,
+        batches: u32_of(r, "batches")?,
+        since,
+        resume_at,
+        wait_until: resume_at.unwrap_or(since) + i64::from(wait_s) * 1000,
+        deadline: deadline(created_at, &strategy),
+        stopped_at: r.opt_int("stopped_at")?,
+        stop_code: r.opt_text("stop_code")?,
+        stop_reason: r.opt_text("stop_reason")?,
+    };
     Ok(Execution {
         id: r.text("id")?,
         name: r.text("name")?,
@@ -136,7 +155,9 @@ pub(crate) fn execution(r: &Row) -> Result<Execution> {
         user: r.opt_text("os_user")?,
         cwd: r.opt_text("cwd")?,
         timeout_s: u32_of(r, "timeout_s")?,
-        wait_s: u32_of(r, "wait_s")?,
+        wait_s,
+        strategy,
+        progress,
         concurrency: u32_of(r, "concurrency")?,
         output_limit: u64::try_from(r.int("output_limit")?).unwrap_or(0),
         created_by: r.text("created_by")?,
@@ -147,6 +168,7 @@ pub(crate) fn execution(r: &Row) -> Result<Execution> {
         duration_ms: finished_at.map(|f| f - created_at),
         origin: r.opt_text("origin")?,
         cancelled_by: r.opt_text("cancelled_by")?,
+        retry_of: r.opt_text("retry_of")?,
         summary: Summary::default(),
     })
 }
@@ -184,14 +206,26 @@ pub(crate) async fn find_execution(db: &Db, id: &str) -> Result<Option<Execution
 
 pub(crate) const TARGET: &str =
     "node_id, node_name, ordinal, instances, env, status, waiting_for, waiting_since, sent_at, accepted_at, started_at, finished_at,
-    duration_ms, exit_code, signal, code, message, stdout_bytes, stderr_bytes, stored_stdout, stored_stderr, truncated_bytes, rev";
+    duration_ms, exit_code, signal, code, message, stdout_bytes, stderr_bytes, stored_stdout, stored_stderr, truncated_bytes, rev, batch, output_hash, result,
+    result_error";
 
-pub(crate) fn target(r: &Row) -> Result<TargetResult> {
+/// A target of the execution that stands at `at`.
+pub(crate) fn target(r: &Row, at: &Progress) -> Result<TargetResult> {
     let status = word(r, "status", TargetStatus::parse)?;
     let mut waiting_for = r.opt_text("waiting_for")?;
-    if status == TargetStatus::Pending && waiting_for.is_none() {
-        waiting_for = Some(match (r.opt_int("sent_at")?, r.opt_int("accepted_at")?) {
-            (None, _) => "its turn: the execution has reached the number of targets that it may run at once".to_owned(),
+    let (mut waiting_since, mut waiting_until) = (r.opt_int("waiting_since")?, None);
+    let (batch, sent) = (u32_of(r, "batch")?, r.opt_int("sent_at")?.is_some());
+    if matches!(status, TargetStatus::Pending | TargetStatus::Waiting) && !sent && (batch > at.batch || at.resume_at.is_some()) {
+        let of = format!("its batch, {batch} of {}", at.batches);
+        (waiting_for, waiting_since, waiting_until) = match at.resume_at {
+            Some(_) if batch == at.batch => (Some(format!("{of}: the pause before it")), Some(at.since), at.resume_at),
+            _ => (Some(format!("{of}: batch {} is under way", at.batch)), Some(at.since), None),
+        };
+    } else if status == TargetStatus::Waiting && !sent {
+        waiting_until = Some(at.wait_until);
+    } else if status == TargetStatus::Pending && waiting_for.is_none() {
+        waiting_for = Some(match (sent, r.opt_int("accepted_at")?) {
+            (false, _) => "its turn: the execution has reached the number of targets that it may run at once".to_owned(),
             (_, None) => "its agent to accept it".to_owned(),
             _ => "a free place on the node".to_owned(),
         });
@@ -202,7 +236,11 @@ pub(crate) fn target(r: &Row) -> Result<TargetResult> {
         instances: decode(r, "instances")?,
         status,
         waiting_for,
-        waiting_since: r.opt_int("waiting_since")?,
+        waiting_since,
+        waiting_until,
+        batch,
+        fault: crate::plan::fault::fault(status, r.opt_text("code")?.as_deref()),
+        output_hash: r.opt_text("output_hash")?,
         exit_code: r.opt_int("exit_code")?,
         signal: r.opt_int("signal")?,
         code: r.opt_text("code")?,
@@ -216,6 +254,9 @@ pub(crate) fn target(r: &Row) -> Result<TargetResult> {
         stderr_bytes: r.int("stderr_bytes")?.max(r.int("stored_stderr")?),
         truncated_bytes: r.int("truncated_bytes")?,
         env: names(r, "env")?,
+        // Kept as text, for PostgreSQL's JSON has no place for every text that JSON has.
+        result: r.opt_text("result")?.and_then(|t| serde_json::from_str(&t).ok()),
+        result_error: r.opt_text("result_error")?,
     })
 }
 
@@ -254,6 +295,10 @@ pub(crate) async fn read_output(db: &Db, id: &str, node: &str, stream: OutputStr
 
 pub(crate) fn spec(r: &Row, secrets: &Secrets) -> Result<Spec> {
     let id = r.text("id")?;
+    let strategy: Strategy = decode(r, "strategy")?;
+    let total = usize::try_from(r.int("total")?).unwrap_or(0);
+    // What was accepted was checked; a tolerance that is unreadable now bears nothing rather than everything.
+    let tolerated = crate::plan::strategy::tolerated(strategy.tolerate.as_deref(), total).unwrap_or(Some(0));
     Ok(Spec {
         language: word(r, "language", Language::parse)?,
         script: Bytes::from(r.text("script")?),
@@ -265,7 +310,22 @@ pub(crate) fn spec(r: &Row, secrets: &Secrets) -> Result<Spec> {
         timeout_s: u32_of(r, "timeout_s")?,
         output_limit: u64::try_from(r.int("output_limit")?).unwrap_or(0),
         concurrency: usize::try_from(r.int("concurrency")?).unwrap_or(0),
-        send_until: r.int("created_at")? + r.int("wait_s")? * 1000,
+        wait_ms: r.int("wait_s")? * 1000,
+        tolerated,
+        deadline: deadline(r.int("created_at")?, &strategy),
+        strategy,
+    })
+}
+
+/// Where the execution of a row stands; `failures` are counted from its targets.
+pub(crate) fn position(r: &Row, failures: u64) -> Result<Position> {
+    Ok(Position {
+        batch: u32_of(r, "batch")?,
+        since: r.opt_int("batch_since")?.unwrap_or(r.int("created_at")?),
+        resume_at: r.opt_int("resume_at")?,
+        failures,
+        cancelled: r.opt_text("cancelled_by")?.is_some(),
+        stopped: r.opt_text("stop_code")?.zip(r.opt_text("stop_reason")?),
     })
 }
 
@@ -274,16 +334,24 @@ pub(crate) async fn active(db: &Db, secrets: &Secrets) -> Result<Vec<Active>> {
     let mut out = Vec::new();
     for r in db.fetch_all(&format!("SELECT {EXECUTION} FROM job_executions WHERE status = 'running' ORDER BY id"), &[]).await? {
         let spec = spec(&r, secrets)?;
-        let cancelled = r.opt_text("cancelled_by")?.is_some();
-        let sql = "SELECT node_id, env, sent_at FROM job_targets WHERE execution_id = ? AND status IN ('pending', 'waiting', 'running') ORDER BY ordinal";
+        let sql = "SELECT node_id, env, sent_at, batch FROM job_targets WHERE execution_id = ? AND status IN ('pending', 'waiting', 'running') ORDER BY ordinal";
         let mut targets = Vec::new();
         for t in db.fetch_all(sql, params![&spec.id]).await? {
             let stage = if t.opt_int("sent_at")?.is_some() { Stage::Sent } else { Stage::Queued };
             let node = t.text("node_id")?;
             let env = opened(secrets, &spec.id, &node, &t.json("env")?)?;
-            targets.push((node, ActiveTarget { stage, env }));
+            targets.push((node, ActiveTarget { stage, env, batch: u32_of(&t, "batch")? }));
         }
-        out.push(Active::new(spec, targets, cancelled));
+        let mut failures = 0;
+        for c in
+            db.fetch_all("SELECT status, COUNT(*) AS n FROM job_targets WHERE execution_id = ? GROUP BY status", params![&spec.id]).await?
+        {
+            if word(&c, "status", TargetStatus::parse)?.is_failure() {
+                failures += u64::try_from(c.int("n")?).unwrap_or(0);
+            }
+        }
+        let at = position(&r, failures)?;
+        out.push(Active::new(spec, targets, at, now_ms()));
     }
     Ok(out)
 }

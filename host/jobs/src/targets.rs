@@ -1,7 +1,7 @@
 //! From what a request names to the nodes it means.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use plenum_access::{Permission, Principal};
 
@@ -13,6 +13,7 @@ use crate::{Inner, Jobs, JobsError, sql};
 pub(crate) struct Resolved {
     pub targets: Vec<PlannedTarget>,
     pub unreachable: Vec<Unreachable>,
+    pub unmatched: Vec<Unmatched>,
 }
 
 impl Inner {
@@ -27,6 +28,10 @@ impl Inner {
         for i in &targets.instances {
             found.push(self.inventory.get(who, i).await?);
         }
+        let (pasted, unmatched) = match targets.addresses.is_empty() {
+            true => Default::default(),
+            false => self.pasted(who, &targets.addresses).await?,
+        };
         let mut order: Vec<String> = Vec::new();
         let mut by_node: HashMap<String, (Vec<InstanceRef>, BTreeMap<String, String>)> = HashMap::new();
         let mut unreachable = Vec::new();
@@ -55,14 +60,35 @@ impl Inner {
                 entry.0.push(f.instance.clone());
             }
         }
+        for node in pasted {
+            by_node.entry(node.clone()).or_insert_with(|| {
+                order.push(node);
+                Default::default()
+            });
+        }
+        if let Some(asked) = &targets.earlier {
+            self.visible(who, &asked.execution).await?;
+            for (node, instances, _) in self.earlier(asked).await? {
+                let entry = by_node.entry(node.clone()).or_insert_with(|| {
+                    order.push(node);
+                    Default::default()
+                });
+                for i in instances {
+                    if !entry.0.contains(&i) {
+                        entry.0.push(i);
+                    }
+                }
+            }
+        }
         if order.len() > MAX_TARGETS {
             return Err(plan::too_many(order.len()));
         }
         let known = sql::node_names(&self.db, &order).await?;
+        let named: HashSet<&str> = targets.nodes.iter().map(|n| n.node_id.as_str()).collect();
         let mut planned = Vec::with_capacity(order.len());
         for node_id in order {
             let Some((instances, env)) = by_node.remove(&node_id) else { continue };
-            let listed = targets.nodes.iter().any(|n| n.node_id == node_id);
+            let listed = named.contains(node_id.as_str());
             match known.get(&node_id) {
                 Some((_, NodeState::Revoked)) if listed => return Err(JobsError::NodeRevoked(node_id)),
                 None if listed => return Err(JobsError::NotFound { what: "node", id: node_id }),
@@ -70,12 +96,18 @@ impl Inner {
                     planned.push(PlannedTarget { node_id, node_name: name.clone(), state: *state, instances, env });
                 }
                 _ => {
+                    if instances.is_empty() || !found.iter().any(|f| f.node_id.as_ref() == Some(&node_id)) {
+                        let instance = InstanceRef { model: "node".to_owned(), id: node_id.clone() };
+                        let label = known.get(&node_id).map_or_else(|| node_id.clone(), |(name, _)| name.clone());
+                        let reason = "its agent is revoked or unknown by now; enrol the machine again".to_owned();
+                        unreachable.push(Unreachable { instance, label, reason });
+                    }
                     let gone = found.iter().filter(|f| f.node_id.as_ref() == Some(&node_id));
                     unreachable.extend(gone.map(|f| without(f, "the agent of its host is revoked or unknown; enrol the host again")));
                 }
             }
         }
-        Ok(Resolved { targets: planned, unreachable })
+        Ok(Resolved { targets: planned, unreachable, unmatched })
     }
 }
 
@@ -87,6 +119,8 @@ impl Jobs {
         let r = inner.resolve(who, targets).await?;
         let mut unreachable = r.unreachable;
         unreachable.truncate(50);
-        Ok(Preview { total: r.targets.len(), items: r.targets.into_iter().take(50).collect(), unreachable })
+        let unmatched_total = r.unmatched.len();
+        let unmatched = r.unmatched.into_iter().take(500).collect();
+        Ok(Preview { total: r.targets.len(), items: r.targets.into_iter().take(50).collect(), unreachable, unmatched, unmatched_total })
     }
 }

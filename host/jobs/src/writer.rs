@@ -17,9 +17,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::active::{Stop, TOTAL_TIMEOUT};
 use crate::hub::{Hub, Outbox, Todo};
 use crate::model::{OutputStream, Summary, TargetStatus};
 use crate::plan;
+use crate::printed::Printed;
 
 /// Most messages and bytes of output of one transaction: bounds its memory and how long others wait for the database.
 const BATCH: usize = 1024;
@@ -47,6 +49,10 @@ pub(crate) enum Cmd {
     Sent { execution: String, nodes: Vec<String> },
     /// Not connected.
     Park { execution: String, nodes: Vec<String> },
+    /// Another batch, or a pause before it.
+    Moved { execution: String, batch: u32, since: i64, resume_at: Option<i64> },
+    /// Nothing further is started: why, and the targets that no agent has.
+    Stop { execution: String, stop: Stop },
     /// Decided by the host.
     Close { execution: String, nodes: Vec<String>, status: TargetStatus, code: &'static str, message: String },
     /// Connected.
@@ -63,6 +69,8 @@ struct Target {
     stored: [u64; 2],
     dropped: u64,
     started_at: Option<i64>,
+    /// None: this process has not seen it from the beginning.
+    printed: Option<Box<Printed>>,
     /// Ended by the host's judgement, so that the agent's word still counts.
     judged: bool,
 }
@@ -76,6 +84,8 @@ struct Exec {
     created_at: i64,
     open: i64,
     over: bool,
+    /// Its total time limit is over: what agents end now was ended for that.
+    timed_out: bool,
 }
 
 /// What happens after the commit.
@@ -84,7 +94,8 @@ struct After {
     acks: Vec<(Arc<Outbox>, String, u64, bool)>,
     touched: HashSet<String>,
     sent: Vec<(String, Vec<String>)>,
-    ended: BTreeMap<String, Vec<String>>,
+    /// Whether each ended badly.
+    ended: BTreeMap<String, Vec<(String, bool)>>,
     finished: Vec<String>,
     online: Vec<(String, u64, HashSet<String>)>,
     status: Vec<String>,
@@ -186,9 +197,7 @@ impl Writer {
         }
         for (node, conn, held) in &after.online {
             let more = self.hub.resume(node, *conn, held);
-            todo.send.extend(more.send);
-            todo.park.extend(more.park);
-            todo.cancelled.extend(more.cancelled);
+            todo.join(more);
         }
         for id in &after.finished {
             self.hub.finished(id);
@@ -215,6 +224,12 @@ impl Writer {
                 }
                 Cmd::Sent { execution, nodes } => self.sent(&mut tx, &mut after, execution, nodes).await?,
                 Cmd::Park { execution, nodes } => self.park(&mut tx, &mut after, execution, nodes).await?,
+                Cmd::Moved { execution, batch, since, resume_at } => {
+                    let sql = "UPDATE job_executions SET batch = ?, batch_since = ?, resume_at = ? WHERE id = ?";
+                    tx.execute(sql, params![i64::from(*batch), *since, *resume_at, execution]).await?;
+                    after.touched.insert(execution.clone());
+                }
+                Cmd::Stop { execution, stop } => self.stop(&mut tx, &mut after, execution, stop).await?,
                 Cmd::Close { execution, nodes, status, code, message } => {
                     for node in nodes {
                         self.close(&mut tx, &mut after, execution, node, *status, code, message).await?;
@@ -257,7 +272,8 @@ impl Writer {
                     stored: [u("stored_stdout")?, u("stored_stderr")?],
                     dropped: u("truncated_bytes")?,
                     started_at: r.opt_int("started_at")?,
-                    judged: r.opt_text("code")?.is_some_and(|c| c.starts_with("jobs.")),
+                    printed: (r.int("last_seq")? == 0).then(Box::default),
+                    judged: r.opt_text("code")?.is_some_and(|c| c.starts_with("jobs.") && c != OUTPUT_INCOMPLETE),
                 })
             }
         };
@@ -270,7 +286,7 @@ impl Writer {
 
     async fn exec(&mut self, tx: &mut Tx, id: &str) -> Result<Option<&mut Exec>, StoreError> {
         if !self.execs.contains_key(id) {
-            let sql = "SELECT name, status, output_limit, origin, plugin, created_at,
+            let sql = "SELECT name, status, output_limit, origin, plugin, created_at, stop_code,
                 (SELECT COUNT(*) FROM job_targets t WHERE t.execution_id = e.id AND t.status IN ('pending', 'waiting', 'running')) AS open
                 FROM job_executions e WHERE id = ?";
             let Some(r) = tx.fetch_optional(sql, params![id]).await? else { return Ok(None) };
@@ -282,6 +298,7 @@ impl Writer {
                 created_at: r.int("created_at")?,
                 open: r.int("open")?,
                 over: r.text("status")? != "running",
+                timed_out: r.opt_text("stop_code")?.as_deref() == Some(TOTAL_TIMEOUT),
             };
             self.execs.insert(id.to_owned(), exec);
         }
@@ -375,6 +392,9 @@ impl Writer {
             )
             .await?;
             *position += kept.len() as u64;
+            if let Some(p) = &mut t.printed {
+                p.add(stream, kept);
+            }
         }
         tx.execute(
             "UPDATE job_targets SET last_seq = ?, stored_stdout = ?, stored_stderr = ?, truncated_bytes = ? WHERE execution_id = ? AND node_id = ?",
@@ -394,7 +414,9 @@ impl Writer {
         f: &v1::Finished,
     ) -> Result<(), StoreError> {
         use v1::FinishStatus as F;
+        let total_timeout = f.status() == F::Cancelled && self.exec(tx, execution).await?.is_some_and(|e| e.timed_out);
         let status = match f.status() {
+            F::Cancelled if total_timeout => TargetStatus::TimedOut,
             F::Succeeded => TargetStatus::Succeeded,
             F::TimedOut => TargetStatus::TimedOut,
             F::Cancelled => TargetStatus::Cancelled,
@@ -406,12 +428,27 @@ impl Writer {
         if status == TargetStatus::Lost && message.is_empty() {
             message = "the agent or its machine went down while the script ran, so its end is unknown; it is not run again by itself: check the machine, then run it again".to_owned();
         }
-        if f.last_seq > t.last_seq {
+        if total_timeout {
+            message = "the agent ended it, since the time limit of the whole execution was over".to_owned();
+        }
+        let incomplete = f.last_seq > t.last_seq;
+        if incomplete {
             message = format!("{message} (some output is missing)").trim().to_owned();
         }
-        let code = Some(clean(&f.error_code))
+        let code = Some(if total_timeout { "agent.total_timeout".to_owned() } else { clean(&f.error_code) })
             .filter(|c| !c.is_empty())
-            .or_else(|| (status == TargetStatus::Lost).then(|| "agent.interrupted".to_owned()));
+            .or_else(|| (status == TargetStatus::Lost).then(|| "agent.interrupted".to_owned()))
+            .or_else(|| incomplete.then(|| OUTPUT_INCOMPLETE.to_owned()));
+        let printed = match t.printed.take() {
+            Some(p) => *p,
+            None => Printed::stored(tx, execution, node).await?,
+        };
+        let (hash, own) = printed.finish();
+        let (result, result_error) = match own {
+            None => (None, None),
+            Some(Ok(json)) => (Some(json), None),
+            Some(Err(why)) => (None, Some(why)),
+        };
         // The agent counts what it dropped, the host what it dropped of the rest.
         t.dropped = t.dropped.max(f.truncated_bytes);
         let now = now_ms();
@@ -419,7 +456,7 @@ impl Writer {
         let started = positive(f.started_ms).or(t.started_at);
         tx.execute(
             "UPDATE job_targets SET status = ?, waiting_for = NULL, waiting_since = NULL, started_at = ?, finished_at = ?, duration_ms = ?, exit_code = ?,
-             signal = ?, code = ?, message = ?, stdout_bytes = ?, stderr_bytes = ?, truncated_bytes = ?, rev = ? WHERE execution_id = ? AND node_id = ?",
+             signal = ?, code = ?, message = ?, stdout_bytes = ?, stderr_bytes = ?, truncated_bytes = ?, output_hash = ?, result = ?, result_error = ?, rev = ? WHERE execution_id = ? AND node_id = ?",
             params![
                 status.as_str(),
                 started,
@@ -432,6 +469,9 @@ impl Writer {
                 int(f.stdout_bytes.max(t.stored[0])),
                 int(f.stderr_bytes.max(t.stored[1])),
                 int(t.dropped),
+                hash,
+                result,
+                result_error,
                 self.rev(),
                 execution,
                 node
@@ -471,6 +511,23 @@ impl Writer {
         self.ended(tx, after, execution, node, t, false, json!({"code": code})).await
     }
 
+    async fn stop(&mut self, tx: &mut Tx, after: &mut After, execution: &str, stop: &Stop) -> Result<(), StoreError> {
+        let sql = "UPDATE job_executions SET stopped_at = COALESCE(stopped_at, ?), stop_code = ?, stop_reason = ? WHERE id = ?";
+        tx.execute(sql, params![now_ms(), &stop.code, &stop.reason, execution]).await?;
+        let status = if stop.end_all { TargetStatus::TimedOut } else { TargetStatus::Cancelled };
+        let Some(e) = self.exec(tx, execution).await? else { return Ok(()) };
+        e.timed_out |= stop.end_all;
+        let data = json!({"execution_id": execution, "name": e.name, "origin": e.origin, "plugin": e.plugin, "reason": stop.reason, "not_started": stop.unsent.len()});
+        let subject = format!("execution/{execution}");
+        emit(tx, NewEvent { kind: "plenum.job.execution.stopped".into(), source: "/jobs".into(), subject, data }).await?;
+        let message = format!("not started: {}", stop.reason);
+        for node in &stop.unsent {
+            self.close(tx, after, execution, node, status, &stop.code, &message).await?;
+        }
+        after.touched.insert(execution.to_owned());
+        Ok(())
+    }
+
     #[allow(clippy::too_many_arguments)]
     async fn ended(
         &mut self,
@@ -497,7 +554,7 @@ impl Writer {
             NewEvent { kind: "plenum.job.target.finished".into(), source: "/jobs".into(), subject: format!("execution/{execution}"), data };
         emit(tx, event).await?;
         after.touched.insert(execution.to_owned());
-        after.ended.entry(execution.to_owned()).or_default().push(node.to_owned());
+        after.ended.entry(execution.to_owned()).or_default().push((node.to_owned(), t.status.is_failure()));
         self.put(execution, node, t);
         Ok(())
     }
@@ -622,6 +679,16 @@ impl Writer {
             self.targets.remove(&(id.clone(), node.clone()));
             after.touched.insert(id);
         }
+        // Given up by somebody's word while the agent was away, so nobody told it.
+        let active: HashSet<String> = self.hub.of_node(node).into_iter().collect();
+        for id in held.iter().filter(|id| !active.contains(*id)).take(1000) {
+            let sql = "SELECT 1 AS one FROM job_targets WHERE execution_id = ? AND node_id = ? AND code = ?";
+            if tx.fetch_optional(sql, params![id, node, FORCED]).await?.is_some()
+                && let Some(outbox) = self.hub.outbox(node)
+            {
+                outbox.cancel(id);
+            }
+        }
         self.node_event(tx, node, "online").await?;
         after.online.push((node.clone(), *conn, held.iter().cloned().collect()));
         after.status.push(node.clone());
@@ -668,6 +735,12 @@ impl Writer {
 /// What a target waits for whose agent is not connected.
 pub(crate) const OFFLINE: &str = "its agent to connect";
 
+/// The code of a target that ended by itself and not all of whose output came.
+pub(crate) const OUTPUT_INCOMPLETE: &str = "jobs.output_incomplete";
+
+/// The code of a target that was given up without waiting for its agent.
+pub(crate) const FORCED: &str = "jobs.force_cancelled";
+
 /// Names without values.
 pub(crate) fn blank(env: &serde_json::Value) -> serde_json::Value {
     env.as_object()
@@ -685,10 +758,31 @@ impl Cmd {
 }
 
 impl Todo {
+    /// Both.
+    fn join(&mut self, more: Todo) {
+        self.send.extend(more.send);
+        self.park.extend(more.park);
+        self.refuse.extend(more.refuse);
+        self.moved.extend(more.moved);
+        self.stop.extend(more.stop);
+        self.cancelled.extend(more.cancelled);
+    }
+
     /// As things to write.
     pub fn into_cmds(self) -> impl Iterator<Item = Cmd> {
+        let moved = self.moved.into_iter().map(|(execution, batch, since, resume_at)| Cmd::Moved { execution, batch, since, resume_at });
         let send = self.send.into_iter().map(|(execution, nodes)| Cmd::Sent { execution, nodes });
         let park = self.park.into_iter().map(|(execution, nodes)| Cmd::Park { execution, nodes });
+        let refuse = self.refuse.into_iter().map(|(execution, nodes)| Cmd::Close {
+            execution,
+            nodes,
+            status: TargetStatus::Lost,
+            code: "jobs.node_offline",
+            message:
+                "its agent is not connected, and the target was not to wait for it: nothing was run; start the agent, then run it again"
+                    .to_owned(),
+        });
+        let stop = self.stop.into_iter().map(|(execution, stop)| Cmd::Stop { execution, stop });
         let cancelled = self.cancelled.into_iter().map(|(execution, nodes)| Cmd::Close {
             execution,
             nodes,
@@ -696,6 +790,6 @@ impl Todo {
             code: "jobs.cancelled",
             message: "cancelled before it started".to_owned(),
         });
-        send.chain(park).chain(cancelled)
+        moved.chain(send).chain(park).chain(refuse).chain(stop).chain(cancelled)
     }
 }

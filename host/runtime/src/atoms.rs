@@ -64,8 +64,8 @@ const ATOMS: &[Atom] = &[
         name: "job.run",
         title: ("Run a script", "执行脚本"),
         description: (
-            "Runs a script on targets and waits for the end; answers execution, status and summary. Targets that fail do not fail the task: look at the summary.",
-            "在目标上执行脚本并等待结束，返回执行编号、状态与汇总。",
+            "Runs a script on targets and waits for the end; answers execution, status, summary, and results: what scripts print in a line PLENUM_RESULT={...}. Targets that fail do not fail the task: look at the summary.",
+            "在目标上执行脚本并等待结束，返回执行编号、状态、汇总，以及脚本以 PLENUM_RESULT={...} 输出的结果。",
         ),
         input: || {
             json!({"type": "object", "required": ["script", "targets"], "properties": {
@@ -73,7 +73,10 @@ const ATOMS: &[Atom] = &[
                     "language": {"enum": ["bash", "sh", "python3"]}, "content": {"type": "string"}}},
                 "args": {"type": "array", "items": {"type": "string"}}, "env": {"type": "object", "additionalProperties": {"type": "string"}},
                 "user": {"type": ["string", "null"]}, "cwd": {"type": ["string", "null"]}, "timeout_s": {"type": "integer", "minimum": 1},
-                "targets": {"type": "object"}, "concurrency": {"type": ["integer", "null"]}, "output_limit": {"type": ["integer", "null"]}}})
+                "wait_s": {"type": ["integer", "null"], "minimum": 0}, "targets": {"type": "object"}, "concurrency": {"type": ["integer", "null"]},
+                "strategy": {"type": "object", "additionalProperties": false, "properties": {"batches": {"type": "string"},
+                    "pause_s": {"type": "integer", "minimum": 0}, "tolerate": {"type": ["string", "null"]},
+                    "total_timeout_s": {"type": ["integer", "null"], "minimum": 1}}}, "output_limit": {"type": ["integer", "null"]}}})
         },
     },
     Atom {
@@ -226,7 +229,20 @@ impl Plugins {
                 return Err(ActionError::new("action.cancelled", 499, "Cancelled", format!("the job {} was cancelled with its run", execution.id)));
             }
         };
-        Ok(json!({"execution": ended.id, "status": ended.status, "summary": ended.summary, "duration_ms": ended.duration_ms}))
+        // What scripts say of themselves, of as many targets as a task's value has room for; the API has all of them.
+        let told = match jobs.structured(&ctx.who, &ended.id, 200).await {
+            Ok(told) => told,
+            // Who may run and not read is told how it ended, as ever.
+            Err(plenum_jobs::JobsError::Access(_)) => Vec::new(),
+            Err(e) => return Err(error(e)),
+        };
+        let results: Vec<Json> = told
+            .into_iter()
+            .map(|t| json!({"node_id": t.node_id, "node_name": t.node_name, "status": t.status, "exit_code": t.exit_code, "result": t.result}))
+            .collect();
+        Ok(
+            json!({"execution": ended.id, "status": ended.status, "summary": ended.summary, "duration_ms": ended.duration_ms, "results": results}),
+        )
     }
 }
 

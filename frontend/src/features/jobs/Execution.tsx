@@ -1,29 +1,34 @@
-import { App, Button, Dropdown, Select } from 'antd';
+import { App, Button, Dropdown, Input, Select } from 'antd';
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { Ban, ChevronDown, ChevronRight, RotateCcw } from 'lucide-react';
-import { Fragment, useEffect, useMemo, useState } from 'react';
+import { Fragment, useEffect, useMemo, useRef, useState } from 'react';
 import { BASE } from '../../api/client';
 import { api } from '../../api/endpoints';
 import { openStream } from '../../api/sse';
 import type { Execution as Item, Page, TargetResult } from '../../api/types';
-import { Clip, Elapsed, Icon, JsonView, Loading, PageHead, Panel, ProblemNote, Status, Time, Who } from '../../components/base';
+import { Clip, Elapsed, Icon, JsonView, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, Who } from '../../components/base';
 import { bytes, duration } from '../../components/format';
 import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { Groups, OutputSearch } from './Groups';
 import { Origin } from './Origin';
+import { RetryDialog } from './Retry';
+import { Chain, ProgressNote } from './Strategy';
 import { SummaryBar } from './SummaryBar';
 import { TargetOutput, type OutputSignal } from './TargetOutput';
 
 const TARGET_STATES = ['failed', 'timed_out', 'lost', 'rejected', 'cancelled', 'running', 'waiting', 'pending', 'succeeded'] as const;
 const PAGE = 100;
+/** What else narrows the list, beside the status. */
+const FILTERS = ['output_hash', 'exit_code', 'code', 'q'] as const;
 
 type Listener = (node: string, stream: 'stdout' | 'stderr') => void;
 
-/** Follows a running execution: targets and totals go straight into the cache, output is announced to whoever shows it. */
-function useLive(id: string, running: boolean): OutputSignal {
+/** Follows a running execution: targets and totals go straight into the cache, output is announced to whoever shows it. Of thousands of targets it hears of those that the page shows. */
+function useLive(id: string, running: boolean, shown: string, open: string): OutputSignal {
   const client = useQueryClient();
   const hub = useMemo(() => {
     const listeners = new Set<Listener>();
@@ -35,11 +40,17 @@ function useLive(id: string, running: boolean): OutputSignal {
     };
     return { listeners, signal };
   }, []);
+  const last = useRef('');
+  useEffect(() => {
+    last.current = '';
+  }, [id]);
   useEffect(() => {
     if (!running || !id) return;
     const stop = openStream({
-      url: `${BASE}/jobs/executions/${encodeURIComponent(id)}/stream`,
+      url: `${BASE}/jobs/executions/${encodeURIComponent(id)}/stream?nodes=${shown}&output=${open}`,
+      after: last.current,
       onMessage: (m) => {
+        last.current = m.id || last.current;
         let data: unknown;
         try {
           data = JSON.parse(m.data);
@@ -63,7 +74,7 @@ function useLive(id: string, running: boolean): OutputSignal {
       },
     });
     return stop;
-  }, [client, hub, id, running]);
+  }, [client, hub, id, running, shown, open]);
   return hub.signal;
 }
 
@@ -75,8 +86,14 @@ export default function Execution() {
   const { id = '' } = useParams({ strict: false }) as { id?: string };
   const execution = useQuery({ queryKey: ['jobs', 'one', id], queryFn: () => api.jobs.get(id) });
   const running = execution.data?.status === 'running';
-  const signal = useLive(id, running);
-  const cancel = useAct({ run: () => api.jobs.cancel(id), done: t('jobs.cancelled'), stale: [['jobs']] });
+  // What the page shows decides what the stream brings.
+  const [visible, setVisible] = useState({ shown: '', open: '' });
+  const signal = useLive(id, running, visible.shown, visible.open);
+  const cancel = useAct<boolean>({ run: (force) => api.jobs.cancel(id, force), done: t('jobs.cancelled'), stale: [['jobs']] });
+  // A list of its own for each choice of targets: it starts at its first page.
+  const [page, setPage] = useState(0);
+  const [, setUrl] = useUrl();
+  const [retrying, setRetrying] = useState<true | { id: string; name: string; env: string[] }[] | null>(null);
   if (execution.error) return <ProblemNote error={execution.error} retry={() => void execution.refetch()} />;
   if (!execution.data) return <Loading />;
   const e = execution.data;
@@ -110,20 +127,20 @@ export default function Execution() {
                   loading={cancel.isPending}
                   onClick={() =>
                     modal.confirm({
-                      title: t('jobs.cancelTitle'),
-                      content: t('jobs.cancelText'),
-                      okText: t('jobs.cancel'),
+                      title: t(e.cancelled_by ? 'jobs.forceTitle' : 'jobs.cancelTitle'),
+                      content: t(e.cancelled_by ? 'jobs.forceText' : 'jobs.cancelText'),
+                      okText: t(e.cancelled_by ? 'jobs.force' : 'jobs.cancel'),
                       okButtonProps: { danger: true },
-                      cancelText: t('jobs.keepRunning'),
-                      onOk: () => cancel.mutateAsync().catch(() => {}),
+                      cancelText: t(e.cancelled_by ? 'jobs.keepWaiting' : 'jobs.keepRunning'),
+                      onOk: () => cancel.mutateAsync(Boolean(e.cancelled_by)).catch(() => {}),
                     })
                   }
                 >
-                  {t('jobs.cancel')}
+                  {t(e.cancelled_by ? 'jobs.force' : 'jobs.cancel')}
                 </Button>
               )}
               {bad > 0 && !running ? (
-                <Dropdown menu={{ items: [{ key: 'all', label: t('jobs.againAll'), onClick: () => again() }, { key: 'bad', label: t('jobs.againFailed', { n: bad }), onClick: () => again('failed') }] }} trigger={['click']}>
+                <Dropdown menu={{ items: [{ key: 'all', label: t('jobs.againAll'), onClick: () => again() }, { key: 'bad', label: t('jobs.againFailed', { n: bad }), onClick: () => again('failed') }, { key: 'retry', label: t('jobs.retry'), onClick: () => setRetrying(true) }] }} trigger={['click']}>
                   <Button icon={<Icon of={RotateCcw} />}>
                     {t('jobs.again')} <Icon of={ChevronDown} />
                   </Button>
@@ -138,9 +155,15 @@ export default function Execution() {
         }
       />
       <Panel>
-        <SummaryBar summary={e.summary} />
+        <div className="stack tight">
+          <SummaryBar summary={e.summary} />
+          <ProgressNote execution={e} />
+        </div>
       </Panel>
-      <Results execution={e} signal={signal} />
+      {retrying && <RetryDialog execution={e} nodes={retrying === true ? undefined : retrying} onClose={() => setRetrying(null)} />}
+      <Groups execution={e} onPick={() => setPage((n) => n + 1)} />
+      <Results key={page} execution={e} signal={signal} onShow={setVisible} onRetry={setRetrying} />
+      <OutputSearch execution={e} onOpen={(node, name) => { setPage((n) => n + 1); setUrl({ status: undefined, output_hash: undefined, exit_code: undefined, code: undefined, q: name, open: node }); }} />
       <Panel title={t('jobs.what')}>
         <div className="stack">
           <dl className="kv">
@@ -151,11 +174,17 @@ export default function Execution() {
             <Pair label={t('jobs.concurrency')}>{e.concurrency === 0 ? t('jobs.allAtOnce') : e.concurrency}</Pair>
             <Pair label={t('jobs.args')}>{e.args.length ? <code>{e.args.join(' ')}</code> : '—'}</Pair>
             <Pair label={t('jobs.env')}>{e.env.length ? <code>{e.env.join(', ')}</code> : '—'}</Pair>
+            {e.strategy.batches && <Pair label={t('jobs.batches')}><code>{e.strategy.batches}</code></Pair>}
+            {e.strategy.pause_s > 0 && <Pair label={t('jobs.pause')}>{duration(e.strategy.pause_s * 1000)}</Pair>}
+            {e.strategy.tolerate && <Pair label={t('jobs.tolerate')}>{e.strategy.tolerate}</Pair>}
+            {e.strategy.total_timeout_s && <Pair label={t('jobs.totalTimeout')}>{duration(e.strategy.total_timeout_s * 1000)}</Pair>}
+            <Pair label={t('jobs.ifOffline')}>{e.wait_s === 0 ? t('jobs.offlineFail') : t('jobs.offlineWaits', { time: duration(e.wait_s * 1000) })}</Pair>
             {e.cancelled_by && <Pair label={t('jobs.cancelledBy')}>{e.cancelled_by}</Pair>}
           </dl>
           <JsonView value={e.script.content} />
         </div>
       </Panel>
+      <Chain execution={e} />
     </div>
   );
 }
@@ -169,19 +198,35 @@ function Pair({ label, children }: { label: string; children: React.ReactNode })
   );
 }
 
-function Results({ execution: e, signal }: { execution: Item; signal: OutputSignal }) {
+function Results({
+  execution: e,
+  signal,
+  onShow,
+  onRetry,
+}: {
+  execution: Item;
+  signal: OutputSignal;
+  onShow: (v: { shown: string; open: string }) => void;
+  onRetry: (nodes: { id: string; name: string; env: string[] }[]) => void;
+}) {
   const { t } = useI18n();
+  const can = useCan();
   const [url, setUrl] = useUrl();
   const [cursors, setCursors] = useState<string[]>([]);
   const cursor = cursors.at(-1);
   const status = url.status;
   const results = useQuery({
-    queryKey: ['jobs', 'results', e.id, status ?? '', cursor ?? ''],
-    queryFn: () => api.jobs.results(e.id, { status, cursor, limit: PAGE }),
+    queryKey: ['jobs', 'results', e.id, status ?? '', cursor ?? '', ...FILTERS.map((f) => url[f] ?? '')],
+    queryFn: () => api.jobs.results(e.id, { status, cursor, limit: PAGE, output_hash: url.output_hash, exit_code: url.exit_code, code: url.code, search: url.q }),
     placeholderData: keepPreviousData,
   });
   const open = new Set((url.open ?? '').split(',').filter(Boolean));
   if (results.data?.items.length === 1 && e.summary.total === 1 && url.open === undefined) open.add(results.data.items[0]?.node_id ?? '');
+  const ids = (results.data?.items ?? []).map((r) => r.node_id);
+  const shown = ids.join(',');
+  const opened = ids.filter((n) => open.has(n)).join(',');
+  useEffect(() => onShow({ shown, open: opened }), [onShow, shown, opened]);
+  const filtered = FILTERS.some((f) => url[f]) || Boolean(status);
   const toggle = (node: string) => {
     const next = new Set(open);
     if (next.has(node)) next.delete(node);
@@ -194,6 +239,30 @@ function Results({ execution: e, signal }: { execution: Item; signal: OutputSign
       flush
       actions={
         e.summary.total > 1 && (
+          <>
+          {filtered && (
+            <Button
+              size="small"
+              onClick={() => {
+                setCursors([]);
+                setUrl({ status: undefined, output_hash: undefined, exit_code: undefined, code: undefined, q: undefined });
+              }}
+            >
+              {t('list.clear')}
+            </Button>
+          )}
+          <Input.Search
+            key={url.q ?? ''}
+            size="small"
+            style={{ width: 160 }}
+            aria-label={t('jobs.searchTargets')}
+            placeholder={t('jobs.searchTargets')}
+            defaultValue={url.q}
+            onSearch={(v) => {
+              setCursors([]);
+              setUrl({ q: v.trim() || undefined });
+            }}
+          />
           <Select
             aria-label={t('field.status')}
             placeholder={t('field.status')}
@@ -207,6 +276,7 @@ function Results({ execution: e, signal }: { execution: Item; signal: OutputSign
               setUrl({ status: v });
             }}
           />
+          </>
         )
       }
     >
@@ -237,7 +307,13 @@ function Results({ execution: e, signal }: { execution: Item; signal: OutputSign
                     </td>
                     <td style={{ whiteSpace: 'normal' }}>
                       <Status value={r.status} />
-                      {r.waiting_for && <div className="dim">{r.waiting_for}</div>}
+                      {r.waiting_for && (
+                        <div className="dim">
+                          {r.waiting_for}
+                          {r.waiting_since && <> · {t('jobs.since')} <Time at={r.waiting_since} /></>}
+                          {r.waiting_until && <> · {t('jobs.until')} <Time at={r.waiting_until} /></>}
+                        </div>
+                      )}
                       {r.message && r.status !== 'succeeded' && <div className="dim">{r.message}</div>}
                     </td>
                     <td className="num only-wide-cell mono">{r.signal != null ? t('jobs.signal', { n: r.signal }) : (r.exit_code ?? '')}</td>
@@ -256,8 +332,21 @@ function Results({ execution: e, signal }: { execution: Item; signal: OutputSign
                             </Link>
                           ))}
                           {r.started_at && <Time at={r.started_at} both />}
+                          {r.fault && <span>{t(`jobs.fault.${r.fault}`)}</span>}
                           {r.code && <code>{r.code}</code>}
+                          {can('jobs.run') && r.finished_at && (
+                            <Button size="small" type="link" style={{ paddingInline: 0, height: 'auto' }} onClick={() => onRetry([{ id: r.node_id, name: r.node_name, env: r.env }])}>
+                              {t('jobs.retryOne')}
+                            </Button>
+                          )}
                         </div>
+                        {r.result_error && <Note tone="warn">{r.result_error}</Note>}
+                        {r.result != null && (
+                          <>
+                            <div className="dim">{t('jobs.ownResult')}</div>
+                            <JsonView value={r.result} />
+                          </>
+                        )}
                         <TargetOutput execution={e.id} result={r} signal={signal} />
                       </td>
                     </tr>

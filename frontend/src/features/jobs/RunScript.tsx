@@ -13,6 +13,8 @@ import { uuid } from '../../components/id';
 import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
+import { Pasted } from './Pasted';
+import { StrategyFields, strategyDraft, strategyOf, type StrategyDraft } from './Strategy';
 
 const CodeEditor = lazy(() => import('../../components/CodeEditor'));
 
@@ -22,6 +24,7 @@ const STARTS = {
   python3: '#!/usr/bin/env python3\n\n',
 };
 type Language = keyof typeof STARTS;
+type Mode = 'filter' | 'nodes' | 'pasted';
 
 interface Draft {
   name: string;
@@ -32,8 +35,9 @@ interface Draft {
   timeout_s: number;
   concurrency?: number | null;
 }
+type Form_ = Draft & StrategyDraft;
 
-const EMPTY: Draft = { name: '', args: [], env: [], user: '', cwd: '', timeout_s: 300, concurrency: null };
+const EMPTY: Form_ = { name: '', args: [], env: [], user: '', cwd: '', timeout_s: 300, concurrency: null, ...strategyDraft() };
 
 /** What a new run starts from: a blank page, or an execution that is run again. */
 export default function RunScript() {
@@ -64,20 +68,29 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
   const { t, tl } = useI18n();
   const navigate = useNavigate();
   const [url] = useUrl();
-  const [form] = Form.useForm<Draft>();
+  const [form] = Form.useForm<Form_>();
   const [language, setLanguage] = useState<Language>((old?.script.language as Language | undefined) ?? 'bash');
   const [content, setContent] = useState(old?.script.content ?? STARTS.bash);
-  const [mode, setMode] = useState<'filter' | 'nodes'>(nodes ? 'nodes' : 'filter');
+  const [mode, setMode] = useState<Mode>(nodes ? 'nodes' : 'filter');
   const [model, setModel] = useState(url.model ?? 'host');
   const [cel, setCel] = useState(url.cel && url.cel !== 'true' ? url.cel : '');
   const [picked, setPicked] = useState<string[]>(nodes ?? []);
+  const [pasted, setPasted] = useState('');
+  const [skip, setSkip] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   const key = useRef(uuid());
 
   const models = useQuery({ queryKey: ['cmdb', 'models'], queryFn: api.cmdb.models });
-  const targets: Targets = mode === 'filter' ? { filter: { model, cel } } : { nodes: picked.map((node_id) => ({ node_id })) };
-  const preview = usePreview(targets, mode === 'filter' || picked.length > 0);
-  const total = mode === 'nodes' && picked.length === 0 ? 0 : preview.data?.total;
+  const targets: Targets =
+    mode === 'filter'
+      ? { filter: { model, cel } }
+      : mode === 'pasted'
+        ? { addresses: pasted.split('\n').filter((l) => l.trim()), skip_unmatched: skip }
+        : { nodes: picked.map((node_id) => ({ node_id })) };
+  const none = (mode === 'nodes' && picked.length === 0) || (mode === 'pasted' && pasted.trim() === '');
+  const preview = usePreview(targets, !none);
+  const unmatched = mode === 'pasted' && !skip && (preview.data?.unmatched_total ?? 0) > 0;
+  const total = none ? 0 : preview.data?.total;
 
   // Another language starts from its own first lines, unless something was written already.
   const choose = (l: Language) => {
@@ -91,7 +104,7 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
     quiet: true,
     then: (e) => void navigate({ to: `/jobs/${e.id}` }),
   });
-  const submit = (d: Draft) => {
+  const submit = (d: Form_) => {
     setProblem(null);
     const env = Object.fromEntries((d.env ?? []).filter((e) => e?.name).map((e) => [e.name, e.value ?? '']));
     run.mutate(
@@ -105,6 +118,8 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
         timeout_s: d.timeout_s,
         targets,
         ...(d.concurrency ? { concurrency: d.concurrency } : {}),
+        ...strategyOf(d),
+        ...(old ? { retry_of: old.id } : {}),
         key: key.current,
       },
       {
@@ -121,7 +136,7 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
   return (
     <div className="page">
       <PageHead title={t('jobs.runScript')} crumbs={[{ label: t('nav.jobs'), to: '/jobs' }]} />
-      <Form<Draft>
+      <Form<Form_>
         form={form}
         layout="vertical"
         initialValues={
@@ -134,6 +149,7 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
                 cwd: old.cwd ?? '',
                 timeout_s: old.timeout_s,
                 concurrency: old.concurrency || null,
+                ...strategyDraft(old),
               }
             : EMPTY
         }
@@ -187,6 +203,7 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
                   <Select mode="tags" open={false} suffixIcon={null} />
                 </Form.Item>
               </div>
+              <StrategyFields />
               <Form.List name="env">
                 {(fields, { add, remove }) => (
                   <fieldset>
@@ -219,11 +236,12 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
               <div className="stack">
                 <Radio.Group
                   value={mode}
-                  onChange={(e) => setMode(e.target.value as 'filter' | 'nodes')}
+                  onChange={(e) => setMode(e.target.value as Mode)}
                   optionType="button"
                   options={[
                     { value: 'filter', label: t('jobs.byFilter') },
                     { value: 'nodes', label: t('jobs.byNode') },
+                    { value: 'pasted', label: t('jobs.byPaste') },
                   ]}
                 />
                 {mode === 'filter' ? (
@@ -239,14 +257,16 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
                     />
                     <FilterInput model={model} attributes={attributes} value={cel} onApply={setCel} />
                   </>
+                ) : mode === 'pasted' ? (
+                  <Pasted value={pasted} onChange={setPasted} skip={skip} onSkip={setSkip} preview={none ? undefined : preview.data} />
                 ) : (
                   <NodePicker value={picked} onChange={setPicked} />
                 )}
-                <Preview data={preview.data} error={preview.error} none={mode === 'nodes' && picked.length === 0} all={mode === 'filter' && !cel} />
+                <Preview data={preview.data} error={preview.error} none={none} all={mode === 'filter' && !cel} />
               </div>
             </Panel>
             {problem ? <ProblemNote error={problem} /> : null}
-            <Button type="primary" size="large" block htmlType="submit" icon={<Icon of={Play} />} loading={run.isPending} disabled={!total || content.trim() === ''}>
+            <Button type="primary" size="large" block htmlType="submit" icon={<Icon of={Play} />} loading={run.isPending} disabled={!total || unmatched || content.trim() === ''}>
               {total ? t('jobs.runOn', { n: total }) : t('jobs.run')}
             </Button>
           </div>

@@ -12,13 +12,14 @@ use axum::response::sse::{Event as SseEvent, KeepAlive};
 use futures::{Stream, StreamExt};
 use plenum_jobs::{
     Execution, ExecutionQuery, ExecutionStatus, OutputStream, PlannedTarget, ResultQuery, RunRequest, Summary, TargetResult, TargetStatus,
-    Targets, WatchCursor, WatchEvent, plan,
+    Targets, WatchCursor, WatchEvent, WatchScope, plan,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::jobs_types::{EarlierTargetsJson, ProgressJson, StrategyJson, UnmatchedJson};
 use super::nodes::word;
 use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
@@ -64,6 +65,8 @@ pub struct ExecutionJson {
     /// 0: all at once.
     concurrency: u32,
     output_limit: u64,
+    strategy: StrategyJson,
+    progress: ProgressJson,
     created_by: String,
     plugin: Option<String>,
     created_at: String,
@@ -72,6 +75,8 @@ pub struct ExecutionJson {
     duration_ms: Option<i64>,
     origin: Option<String>,
     cancelled_by: Option<String>,
+    /// The execution that it repeats.
+    retry_of: Option<String>,
     summary: SummaryJson,
 }
 
@@ -123,6 +128,8 @@ impl From<Execution> for ExecutionJson {
             wait_s: e.wait_s,
             concurrency: e.concurrency,
             output_limit: e.output_limit,
+            strategy: e.strategy.into(),
+            progress: e.progress.into(),
             created_by: e.created_by,
             plugin: e.plugin,
             created_at: rfc3339(e.created_at),
@@ -131,6 +138,7 @@ impl From<Execution> for ExecutionJson {
             duration_ms: e.duration_ms,
             origin: e.origin,
             cancelled_by: e.cancelled_by,
+            retry_of: e.retry_of,
             summary: e.summary.into(),
         }
     }
@@ -159,6 +167,14 @@ pub struct TargetJson {
     status: &'static str,
     waiting_for: Option<String>,
     waiting_since: Option<String>,
+    /// When it is given up, if it waits for its agent or its batch's turn comes then.
+    waiting_until: Option<String>,
+    /// Its batch; counts from 1.
+    batch: u32,
+    /// Whose fault it was: `offline`, `agent`, `account`, `timeout`, `script`, `output_lost`, `person`, `stopped` or `unknown`.
+    fault: Option<&'static str>,
+    /// SHA-256 over what it printed, when it has ended: who printed the same has the same.
+    output_hash: Option<String>,
     exit_code: Option<i64>,
     signal: Option<i64>,
     /// Stable code of what went wrong.
@@ -178,6 +194,10 @@ pub struct TargetJson {
     truncated_bytes: i64,
     /// Names of this target's own environment variables.
     env: Vec<String>,
+    /// What the script says of itself: the JSON of its last line `PLENUM_RESULT=...`, at most 64 KiB.
+    result: Option<serde_json::Value>,
+    /// Why that could not be taken.
+    result_error: Option<String>,
 }
 
 impl From<TargetResult> for TargetJson {
@@ -189,6 +209,10 @@ impl From<TargetResult> for TargetJson {
             status: t.status.as_str(),
             waiting_for: t.waiting_for,
             waiting_since: t.waiting_since.map(rfc3339),
+            waiting_until: t.waiting_until.map(rfc3339),
+            batch: t.batch,
+            fault: t.fault.map(|f| f.as_str()),
+            output_hash: t.output_hash,
             exit_code: t.exit_code,
             signal: t.signal,
             code: t.code,
@@ -202,6 +226,8 @@ impl From<TargetResult> for TargetJson {
             stderr_bytes: t.stderr_bytes,
             truncated_bytes: t.truncated_bytes,
             env: t.env,
+            result: t.result,
+            result_error: t.result_error,
         }
     }
 }
@@ -260,13 +286,19 @@ pub struct NodeTargetJson {
     env: BTreeMap<String, String>,
 }
 
-/// Where to run. The three kinds add up.
+/// Where to run. The kinds add up.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TargetsJson {
     filter: Option<FilterTargetsJson>,
     instances: Vec<InstanceRefJson>,
     nodes: Vec<NodeTargetJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earlier: Option<EarlierTargetsJson>,
+    /// Names and addresses, as people paste them: of nodes, and of hosts in the CMDB. At most 5000.
+    addresses: Vec<String>,
+    /// Run although some of the addresses lead to no node.
+    skip_unmatched: bool,
 }
 
 /// What to run, where and how.
@@ -285,19 +317,24 @@ pub struct RunJson {
     cwd: Option<String>,
     /// Seconds until a target's script is killed; 3600 when absent.
     timeout_s: Option<u32>,
-    /// Seconds that a target may wait for its agent; `timeout_s` when absent.
+    /// Seconds that a target may wait for its agent, from the start of its batch; 0: it fails at once; `timeout_s` when absent.
     wait_s: Option<u32>,
     targets: TargetsJson,
     /// Most targets at once; all when absent.
     concurrency: Option<u32>,
+    /// Batches, pauses, how many failures are borne, and the time limit of the whole.
+    #[serde(default)]
+    strategy: StrategyJson,
     /// Bytes kept of each target's output; 4 MiB when absent.
     output_limit: Option<u64>,
     /// A second request with the same key answers with the first one's execution.
     key: Option<String>,
+    /// The execution that it repeats, perhaps changed: the two are linked.
+    retry_of: Option<String>,
 }
 
 /// The domain's type from the API's: they have the same words, and the domain's checks come with it.
-fn convert<T: serde::de::DeserializeOwned>(body: &impl Serialize) -> ApiResult<T> {
+pub(super) fn convert<T: serde::de::DeserializeOwned>(body: &impl Serialize) -> ApiResult<T> {
     decode(&serde_json::to_vec(body).map_err(ApiError::internal)?)
 }
 
@@ -326,6 +363,14 @@ pub struct ResultsQuery {
     status: Option<String>,
     /// Only of this node.
     node_id: Option<String>,
+    /// Only with this exit code.
+    exit_code: Option<i64>,
+    /// Only with this code of what went wrong.
+    code: Option<String>,
+    /// Only those that printed this.
+    output_hash: Option<String>,
+    /// Text in the node's name.
+    search: Option<String>,
     /// Bytes of each stream to include; none when absent.
     head: Option<u32>,
     /// `next_cursor` of the page before.
@@ -345,6 +390,10 @@ async fn results(
     let query = ResultQuery {
         status: word(q.status, "status", TargetStatus::parse)?,
         node_id: q.node_id,
+        exit_code: q.exit_code,
+        code: q.code,
+        output_hash: q.output_hash,
+        search: q.search,
         cursor: q.cursor,
         limit: q.limit.unwrap_or(50).clamp(1, 500),
         head_bytes: q.head.unwrap_or(0).min(64 * 1024),
@@ -401,10 +450,25 @@ async fn output(
     }))
 }
 
+/// How to cancel.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CancelQuery {
+    /// Without waiting for agents: what they have counts as lost, and those that are away are told to end it when they are back.
+    #[serde(default)]
+    force: bool,
+}
+
 /// Cancels what has not ended.
-#[utoipa::path(post, path = "/jobs/executions/{id}/cancel", tag = "jobs", params(("id" = String, Path)), responses((status = 200, body = ExecutionJson), (status = 409, body = Problem)))]
-async fn cancel(State(app): State<App>, Caller(who): Caller, Path(id): Path<String>) -> ApiResult<Json<ExecutionJson>> {
-    Ok(Json(app.jobs.cancel(&who, &id).await?.into()))
+#[utoipa::path(post, path = "/jobs/executions/{id}/cancel", tag = "jobs", params(("id" = String, Path), CancelQuery), responses((status = 200, body = ExecutionJson), (status = 409, body = Problem)))]
+async fn cancel(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+    Query(q): Query<CancelQuery>,
+) -> ApiResult<Json<ExecutionJson>> {
+    let ended = if q.force { app.jobs.force_cancel(&who, &id).await } else { app.jobs.cancel(&who, &id).await };
+    Ok(Json(ended?.into()))
 }
 
 /// `<output>-<rev>`: where a watcher stands.
@@ -413,15 +477,28 @@ fn cursor(headers: &HeaderMap) -> WatchCursor {
     id.and_then(|(o, r)| Some(WatchCursor { output: o.parse().ok()?, rev: r.parse().ok()? })).unwrap_or_default()
 }
 
+/// What a watcher wants to hear of, besides the execution itself.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StreamQuery {
+    /// Ids of at most 500 nodes, separated by commas: `target` messages of these only. All when absent, none when empty.
+    nodes: Option<String>,
+    /// The same for `output` messages.
+    output: Option<String>,
+}
+
 /// An execution as it happens: `output`, `target` and `execution` messages, and `end` when there is no more. Resumes from `Last-Event-ID`.
-#[utoipa::path(get, path = "/jobs/executions/{id}/stream", tag = "jobs", params(("id" = String, Path)), responses((status = 200, content_type = "text/event-stream", body = String)))]
+#[utoipa::path(get, path = "/jobs/executions/{id}/stream", tag = "jobs", params(("id" = String, Path), StreamQuery), responses((status = 200, content_type = "text/event-stream", body = String)))]
 async fn stream(
     State(app): State<App>,
     Caller(who): Caller,
     Path(id): Path<String>,
+    Query(q): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>> {
-    let events = app.jobs.watch_output(&who, &id, cursor(&headers)).await?;
+    let list = |text: Option<String>| text.map(|t| t.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect());
+    let scope = WatchScope { nodes: list(q.nodes), output: list(q.output) };
+    let events = app.jobs.watch_output(&who, &id, cursor(&headers), scope).await?;
     // Bytes of a character that a piece cuts are held until the next piece of the same stream.
     let mut held: HashMap<(String, &'static str), Vec<u8>> = HashMap::new();
     let messages = events.take_until(app.shutdown.clone().cancelled_owned()).filter_map(move |item| {
@@ -495,6 +572,9 @@ pub struct PreviewJson {
     items: Vec<PlannedTargetJson>,
     /// Matching instances without a node, at most 50.
     unreachable: Vec<UnreachableJson>,
+    /// Names and addresses that lead to no node or to several, at most 500.
+    unmatched: Vec<UnmatchedJson>,
+    unmatched_total: usize,
 }
 
 /// What targets come to, before anything runs.
@@ -513,5 +593,7 @@ async fn preview(State(app): State<App>, Caller(who): Caller, JsonBody(body): Js
                 reason: u.reason,
             })
             .collect(),
+        unmatched: p.unmatched.into_iter().map(UnmatchedJson::from).collect(),
+        unmatched_total: p.unmatched_total,
     }))
 }

@@ -6,6 +6,9 @@ pub mod cmdb;
 pub mod cmdb_tables;
 pub mod events;
 pub mod jobs;
+pub mod jobs_results;
+pub mod jobs_retry;
+pub mod jobs_types;
 pub mod nodes;
 pub mod overview;
 pub mod plugin_data;
@@ -27,6 +30,8 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(cmdb_tables::router())
         .merge(events::router())
         .merge(jobs::router())
+        .merge(jobs_results::router())
+        .merge(jobs_retry::router())
         .merge(nodes::router())
         .merge(overview::router())
         .merge(catalog::router())

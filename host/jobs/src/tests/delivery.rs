@@ -276,7 +276,7 @@ both_databases! {
         a.run().await;
         a.output(&x.id, 1, b"one ").await;
         w.until(async |_: &Jobs| w.result(&x.id, &a.node).await.stdout.as_deref() == Some("one ")).await;
-        let mut live = Box::pin(w.jobs.watch_output(&admin(), &x.id, WatchCursor::default()).await.unwrap());
+        let mut live = Box::pin(w.jobs.watch_output(&admin(), &x.id, WatchCursor::default(), WatchScope::default()).await.unwrap());
         let mut text = Vec::new();
         let mut resumed = None;
         let mut last = None;
@@ -298,7 +298,7 @@ both_databases! {
             }
         }
         assert_eq!((text.as_slice(), last), (&b"one two"[..], Some(ExecutionStatus::Succeeded)));
-        let again: Vec<_> = w.jobs.watch_output(&admin(), &x.id, resumed.unwrap()).await.unwrap().collect().await;
+        let again: Vec<_> = w.jobs.watch_output(&admin(), &x.id, resumed.unwrap(), WatchScope::default()).await.unwrap().collect().await;
         let text: Vec<u8> = again.into_iter().flat_map(|i| match i.unwrap().1 { WatchEvent::Output { data, .. } => data, _ => vec![] }).collect();
         assert_eq!(text, b"two");
     }

@@ -3,6 +3,8 @@
 
 mod cmdb;
 mod delivery;
+mod results;
 mod rules;
+mod strategy;
 mod support;
 mod trust;

@@ -39,7 +39,7 @@ both_databases! {
         for (who, id) in [(&p, &theirs.id), (&other, &mine.id)] {
             assert_eq!(w.jobs.execution(who, id).await.err().unwrap().code(), "jobs.unknown_execution");
             assert_eq!(w.jobs.output(who, id, &e.node, OutputStream::Stdout, 0, 0).await.err().unwrap().code(), "jobs.unknown_execution");
-            assert!(w.jobs.watch_output(who, id, WatchCursor::default()).await.is_err());
+            assert!(w.jobs.watch_output(who, id, WatchCursor::default(), WatchScope::default()).await.is_err());
         }
         assert_eq!(w.jobs.cancel(&other, &mine.id).await.err().unwrap().code(), "jobs.unknown_execution");
         assert_eq!(w.jobs.executions(&p, &ExecutionQuery::default()).await.unwrap().total, 1);

@@ -47,6 +47,11 @@ impl Inventory for FakeCmdb {
     async fn within(&self, nodes: &[&str], filters: &[String]) -> Result<std::collections::BTreeSet<String>, JobsError> {
         Ok(nodes.iter().filter(|n| filters.iter().any(|f| f == *n)).map(|n| (*n).to_owned()).collect())
     }
+    async fn by_address(&self, _: &Principal, words: &[String]) -> Result<Vec<(String, Found)>, JobsError> {
+        let records = self.records.lock().unwrap();
+        let hit = |f: &Found| words.iter().find(|w| **w == f.label).map(|w| (w.clone(), f.clone()));
+        Ok(records.iter().filter_map(hit).collect())
+    }
     async fn facts(&self, node: &str, facts: serde_json::Value) -> Result<Option<String>, JobsError> {
         self.facts.lock().unwrap().push(facts);
         Ok(Some(format!("host-of-{node}")))
