@@ -192,11 +192,13 @@ impl Events {
         Ok(())
     }
 
-    /// Drops what is past retention. Run it from time to time.
+    /// Drops what is past retention. Run it from time to time. The newest event stays, however old: without it nobody could tell a cursor that
+    /// has seen all from one that has missed something.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         let oldest = now_ms() - i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX);
         let latest = self.latest().await?;
-        self.db.execute("DELETE FROM events WHERE time < ? OR seq <= ?", params![oldest, latest - RETENTION_ROWS]).await
+        let sql = "DELETE FROM events WHERE (time < ? OR seq <= ?) AND seq < ?";
+        self.db.execute(sql, params![oldest, latest - RETENTION_ROWS, latest]).await
     }
 }
 

@@ -16,10 +16,12 @@ pub struct Migration {
 
 /// Renders the dialect's own spelling.
 pub fn render(dialect: Dialect, sql: &str) -> String {
-    let (json, blob, serial) = match dialect {
-        Dialect::Sqlite => ("TEXT", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
-        Dialect::Postgres => ("JSONB", "BYTEA", "BIGSERIAL PRIMARY KEY"),
+    let (json, blob, serial, bytes) = match dialect {
+        Dialect::Sqlite => ("TEXT", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT", ""),
+        Dialect::Postgres => ("JSONB", "BYTEA", "BIGSERIAL PRIMARY KEY", " COLLATE \"C\""),
     };
+    // A column in an index that is compared with the ids of documents, which are ordered by bytes.
+    let sql = sql.replace("{{bytes}}", bytes);
     sql.replace("{{json}}", json).replace("{{blob}}", blob).replace("{{serial}}", serial)
 }
 

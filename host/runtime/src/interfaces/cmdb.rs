@@ -19,6 +19,7 @@ pub(crate) fn cmdb_status(e: &CmdbError) -> u16 {
         CmdbError::NoModel { .. } | CmdbError::NotFound(_) => 404,
         CmdbError::InvalidModel { .. } | CmdbError::InvalidInstance { .. } => 422,
         CmdbError::InUse(_) => 409,
+        CmdbError::FeedGone(_) => 410,
         CmdbError::Document(d) => document_status(d),
         CmdbError::Access(_) => 500,
     }
@@ -163,6 +164,7 @@ impl wit::Host for CallState {
             limit: q.limit.clamp(1, 1000),
             with_total: q.total,
             most_bytes: Some(MAX_PAGE_BYTES),
+            ..Query::default()
         };
         let (cmdb, who) = (&self.services.cmdb, &self.info.who);
         let page = match q.at {

@@ -132,6 +132,7 @@ impl Host for CallState {
             limit: q.limit.clamp(1, 1000),
             with_total: true,
             most_bytes: Some(MAX_PAGE_BYTES),
+            ..Query::default()
         };
         let page = self.services.docs.query(&collection(&self.plugin.id, &q.collection), &query).await.map_err(failed)?;
         Ok(Page {
@@ -168,6 +169,7 @@ impl Host for CallState {
             groups: a.groups.into_iter().map(|g| (g.field, g.bucket.map(span))).collect(),
             measures: a.measures.into_iter().map(|m| (kind(m.kind), m.field)).collect(),
             limit: a.limit,
+            ..Aggregate::default()
         };
         let groups = self.services.docs.aggregate(&collection(&self.plugin.id, &a.collection), &wanted).await.map_err(failed)?;
         let texts = |values: Vec<serde_json::Value>| values.iter().map(serde_json::Value::to_string).collect();

@@ -1,11 +1,13 @@
 //! Counting and summing documents by group, in the database.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
 use super::query::conditions;
 use super::{Collection, DocumentError, Documents, Query};
 use crate::StoreError;
-use crate::filter::{FieldKind, field_sql, nearest};
+use crate::filter::{FieldKind, Links, field_sql, nearest};
 use crate::sql::{Dialect, Row};
 
 /// Most groups of an answer.
@@ -59,12 +61,18 @@ pub enum Measure {
 pub struct Aggregate {
     /// CEL over the collection's schema.
     pub filter: Option<String>,
+    /// What the filter may look at beside the document itself.
+    pub links: Option<Arc<Links>>,
     /// Documents with the same values of these are a group; times by their span. None: all are one.
     pub groups: Vec<(String, Option<Bucket>)>,
     /// What is computed, and of which field.
     pub measures: Vec<(Measure, Option<String>)>,
     /// Groups: at most [`MAX_GROUPS`].
     pub limit: u32,
+    /// Words that the documents have, as in [`Query::search`].
+    pub search: Option<String>,
+    /// The groups with the greatest first measure first, instead of by their keys.
+    pub most_first: bool,
 }
 
 /// A group.
@@ -98,7 +106,8 @@ impl Documents {
         if a.groups.len() > 8 || a.measures.len() > 16 || a.measures.is_empty() {
             return Err(DocumentError::Query("an aggregation has up to 8 groups and 1 to 16 measures".into()));
         }
-        let (condition, values) = conditions(&c, d, &Query { filter: a.filter.clone(), ..Query::default() })?;
+        let (condition, values) =
+            conditions(&c, d, &Query { filter: a.filter.clone(), links: a.links.clone(), search: a.search.clone(), ..Query::default() })?;
         let keys = a.groups.iter().map(|(field, bucket)| key(&c, d, field, *bucket)).collect::<Result<Vec<_>, _>>()?;
         let measures = a.measures.iter().map(|(m, field)| measure(&c, d, *m, field.as_deref())).collect::<Result<Vec<_>, _>>()?;
         let columns: Vec<String> = keys
@@ -110,7 +119,8 @@ impl Documents {
         let mut sql = format!("SELECT {} FROM {} WHERE {condition}", columns.join(", "), c.table);
         if !keys.is_empty() {
             let names = |suffix: &str| (1..=keys.len()).map(|i| format!("{i}{suffix}")).collect::<Vec<_>>().join(", ");
-            sql.push_str(&format!(" GROUP BY {} ORDER BY {}", names(""), names(" NULLS LAST")));
+            let first = if a.most_first { format!("{} DESC NULLS LAST, ", keys.len() + 1) } else { String::new() };
+            sql.push_str(&format!(" GROUP BY {} ORDER BY {first}{}", names(""), names(" NULLS LAST")));
         }
         sql.push_str(&format!(" LIMIT {}", a.limit.clamp(1, MAX_GROUPS)));
         let rows = self.db.fetch_all(&sql, &values).await?;

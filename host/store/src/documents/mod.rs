@@ -8,6 +8,8 @@ mod aggregate;
 mod carry;
 mod check;
 mod define;
+mod explain;
+mod links;
 mod past;
 mod query;
 mod snapshot;
@@ -15,6 +17,8 @@ mod snapshot;
 mod tests;
 
 pub use aggregate::{Aggregate, Bucket, Group, MAX_GROUPS, Measure};
+pub use explain::{Plan, PlanStep};
+pub use links::Surrounding;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -23,7 +27,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::filter::{FilterError, Schema};
+use crate::filter::{FilterError, Links, Schema};
 use crate::sql::{Db, Dialect, Row, Tx, Value};
 use crate::{StoreError, new_id, now_ms, params};
 use check::{Prepared, check_id, duplicate, prepare};
@@ -73,6 +77,8 @@ pub struct Document {
 pub struct Query {
     /// CEL over the collection's schema.
     pub filter: Option<String>,
+    /// What the filter may look at beside the document itself: needed only by one that follows links or names another.
+    pub links: Option<Arc<Links>>,
     /// Free text, found anywhere in the document's texts, ignoring case.
     pub search: Option<String>,
     /// A field and whether downwards; by id (age) when absent. Nulls come last upwards and first downwards.

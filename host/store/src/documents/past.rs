@@ -11,12 +11,19 @@ const AT: &str = "(SELECT h.document AS id, h.version AS version, h.at AS update
     (SELECT MIN(f.at) FROM document_history f WHERE f.collection = h.collection AND f.document = h.document) AS created_at \
     FROM document_history h JOIN (SELECT MAX(seq) AS seq FROM document_history WHERE collection = ? AND at <= ? GROUP BY document) l \
     ON l.seq = h.seq WHERE h.after IS NOT NULL) AS past";
+/// What [`AT`] is called.
+pub(super) const ROW: &str = "past";
 
 impl Documents {
     /// A page of a collection as it was at `at`, in milliseconds since the Unix epoch. Only of collections that keep their history; what was
     /// [touched](Documents::touch) since is as it was written last before. Free text is not searched in the past.
     pub async fn query_at(&self, collection: &str, query: &Query, at: i64) -> Result<Page, DocumentError> {
         let c = self.collection(collection).await?;
+        if query.links.is_some() {
+            return Err(DocumentError::Query(
+                "the past of linked records is not known: a filter of the past looks at the record's own fields".into(),
+            ));
+        }
         if query.search.as_deref().is_some_and(|s| !s.trim().is_empty()) {
             return Err(DocumentError::Query("free text is not searched in the past: use a filter".into()));
         }

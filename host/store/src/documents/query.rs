@@ -17,7 +17,8 @@ impl Documents {
     /// A page of `source`: a table, or a query in brackets with the parameters `given`, that has the columns of documents.
     pub(super) async fn page_of(&self, c: &Collection, source: &str, given: Vec<Value>, query: &Query) -> Result<Page, DocumentError> {
         let d = self.db.dialect();
-        let (condition, wanted) = conditions(c, d, query)?;
+        let row = if source == c.table { source } else { super::past::ROW };
+        let (condition, wanted) = conditions_of(c, d, query, row)?;
         let mut values = given;
         values.extend(wanted);
         let total = if query.with_total {
@@ -91,17 +92,29 @@ impl Documents {
 
     /// How many documents match.
     pub async fn count(&self, collection: &str, filter: Option<&str>) -> Result<i64, DocumentError> {
+        self.count_of(collection, &Query { filter: filter.map(str::to_owned), ..Query::default() }).await
+    }
+
+    /// How many documents a query matches, whatever its page.
+    pub async fn count_of(&self, collection: &str, query: &Query) -> Result<i64, DocumentError> {
         let c = self.collection(collection).await?;
-        let query = Query { filter: filter.map(str::to_owned), ..Query::default() };
-        let (condition, values) = conditions(&c, self.db.dialect(), &query)?;
+        let (condition, values) = conditions(&c, self.db.dialect(), query)?;
         let row = self.db.fetch_optional(&format!("SELECT COUNT(*) AS n FROM {} WHERE {condition}", c.table), &values).await?;
         Ok(row.map(|r| r.int("n")).transpose()?.unwrap_or(0))
     }
 }
 
 pub(super) fn conditions(c: &Collection, d: Dialect, query: &Query) -> Result<(String, Vec<Value>), DocumentError> {
+    conditions_of(c, d, query, &c.table)
+}
+
+fn conditions_of(c: &Collection, d: Dialect, query: &Query, row: &str) -> Result<(String, Vec<Value>), DocumentError> {
     let (mut sql, mut values) = match query.filter.as_deref().map(str::trim).filter(|f| !f.is_empty()) {
-        Some(source) => Filter::parse(source, &c.spec.schema)?.to_sql(d, "data")?,
+        Some(source) => match &query.links {
+            // Within what is asked of another table, a column without its row would be that table's.
+            Some(links) => Filter::parse_linked(source, &c.spec.schema, links)?.to_sql(d, row)?,
+            None => Filter::parse(source, &c.spec.schema)?.to_sql(d, "")?,
+        },
         None => ("1 = 1".to_owned(), Vec::new()),
     };
     if let Some(text) = query.search.as_deref().map(str::trim).filter(|s| !s.is_empty()) {

@@ -119,6 +119,7 @@ crate::both_databases! {
                 groups: groups.iter().map(|(f, b)| ((*f).to_owned(), *b)).collect(),
                 measures: measures.iter().map(|(m, f)| (*m, f.map(str::to_owned))).collect(),
                 limit: 100,
+                ..Aggregate::default()
             };
             docs.aggregate("t", &a).await.map(|g| g.into_iter().map(|g| (Json::from(g.keys), Json::from(g.values))).collect::<Vec<_>>())
         };
@@ -192,7 +193,7 @@ crate::both_databases! {
         assert_eq!(docs.count("t", None).await.unwrap(), 50);
         if db.dialect() == Dialect::Sqlite {
             let table = db.fetch_optional("SELECT table_name FROM collections WHERE name = 't'", &[]).await.unwrap().unwrap().text("table_name").unwrap();
-            let (sql, values) = Filter::parse("n == 7", &spec(&[], &[]).schema).unwrap().to_sql(Dialect::Sqlite, "data").unwrap();
+            let (sql, values) = Filter::parse("n == 7", &spec(&[], &[]).schema).unwrap().to_sql(Dialect::Sqlite, "").unwrap();
             let plan = db.fetch_all(&format!("EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE {sql}"), &values).await.unwrap();
             let plan: Vec<String> = plan.iter().map(|r| r.text("detail").unwrap()).collect();
             assert!(plan.iter().any(|p| p.contains("USING") && p.contains("INDEX")), "{plan:?}");

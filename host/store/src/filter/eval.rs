@@ -4,10 +4,17 @@ use std::cmp::Ordering;
 
 use serde_json::Value as Json;
 
-use super::{CompareOp, Expr, FieldKind, Literal, Path, TextOp};
+use super::{CompareOp, Expr, FieldKind, Literal, Path, Reach, Record, TextOp};
 
-/// `scope[0]` is the record, the rest the elements of the surrounding `exists`/`all`.
-pub(super) fn eval(e: &Expr, scope: &mut Vec<&Json>) -> bool {
+/// What a variable stands for.
+#[derive(Clone, Copy)]
+pub(super) enum Node<'a> {
+    Json(&'a Json),
+    Record(&'a Record),
+}
+
+/// `scope[0]` is the record, the rest the elements and records of the surrounding `exists`/`all`.
+pub(super) fn eval(e: &Expr, scope: &mut Vec<Node<'_>>) -> bool {
     match e {
         Expr::Const(b) => *b,
         Expr::And(a, b) => eval(a, scope) && eval(b, scope),
@@ -47,25 +54,42 @@ pub(super) fn eval(e: &Expr, scope: &mut Vec<&Json>) -> bool {
             };
             decide(*op, i64::try_from(size).ok().map(|s| s.cmp(n)))
         }
-        Expr::Exists(p, inner) => elements(p, scope).iter().any(|el| with(scope, el, inner)),
-        Expr::All(p, inner) => elements(p, scope).iter().all(|el| with(scope, el, inner)),
+        Expr::Exists(p, inner) => elements(p, scope).iter().any(|el| with(scope, Node::Json(el), inner)),
+        Expr::All(p, inner) => elements(p, scope).iter().all(|el| with(scope, Node::Json(el), inner)),
+        Expr::Linked(r, false, inner) => reached(r, scope).into_iter().any(|l| with(scope, Node::Record(l), inner)),
+        Expr::Linked(r, true, inner) => reached(r, scope).into_iter().all(|l| with(scope, Node::Record(l), inner)),
+        Expr::Of(depth, collection) => matches!(scope.get(*depth), Some(Node::Record(r)) if r.collection == *collection),
+        Expr::LinkedSize(op, r, n) => decide(*op, i64::try_from(reached(r, scope).len()).ok().map(|s| s.cmp(n))),
     }
 }
 
-fn with<'a>(scope: &mut Vec<&'a Json>, element: &'a Json, inner: &Expr) -> bool {
+/// The records that a link leads to, of those that the record brings along.
+fn reached<'a>(r: &Reach, scope: &[Node<'a>]) -> Vec<&'a Record> {
+    let Some(Node::Record(from)) = scope.get(r.depth) else { return Vec::new() };
+    let seen = |l: &&Record| {
+        r.only.as_ref().is_none_or(|only| *only == l.collection)
+            && r.from(&from.collection).iter().any(|n| n.name == l.collection && n.within.as_ref().is_none_or(|w| w.matches(&l.data)))
+    };
+    from.links.get(&r.name).into_iter().flatten().filter(seen).collect()
+}
+
+fn with<'a>(scope: &mut Vec<Node<'a>>, element: Node<'a>, inner: &Expr) -> bool {
     scope.push(element);
     let r = eval(inner, scope);
     scope.pop();
     r
 }
 
-fn elements<'a>(p: &Path, scope: &[&'a Json]) -> &'a [Json] {
+fn elements<'a>(p: &Path, scope: &[Node<'a>]) -> &'a [Json] {
     get(p, scope).and_then(Json::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The value, or `None` for absent and null alike.
-fn get<'a>(p: &Path, scope: &[&'a Json]) -> Option<&'a Json> {
-    let mut v = *scope.get(p.depth)?;
+fn get<'a>(p: &Path, scope: &[Node<'a>]) -> Option<&'a Json> {
+    let mut v = match *scope.get(p.depth)? {
+        Node::Json(v) => v,
+        Node::Record(r) => &r.data,
+    };
     for k in &p.keys {
         v = v.get(k)?;
     }

@@ -8,13 +8,18 @@
 
 mod eval;
 mod guard;
+mod links;
 mod parse;
+mod parse_links;
 mod schema;
 mod sql;
+mod sql_links;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use links::Reach;
+pub use links::{Link, LinkTable, Links, MAX_LINK_DEPTH, Named, Neighbour, Record};
 pub use schema::{Field, FieldKind, Schema, nearest, normal_time, time_ms, valid_name};
 pub(crate) use sql::field_sql;
 
@@ -42,7 +47,7 @@ pub struct FilterError {
 }
 
 /// A checked filter.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
     source: String,
     expr: Expr,
@@ -60,7 +65,8 @@ pub(crate) enum Literal {
     Time(i64),
 }
 
-/// Where a value comes from: the record, or the variable of the `exists`/`all` at this depth (0 is the record).
+/// Where a value comes from: the record, or the variable of the `exists`/`all` at this depth (0 is the record). Such a variable is an element
+/// of a list, or another record.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Path {
     pub depth: usize,
@@ -111,12 +117,23 @@ pub(crate) enum Expr {
     /// `list.exists(v, e)` / `list.all(v, e)`
     Exists(Path, Box<Expr>),
     All(Path, Box<Expr>),
+    /// `link.exists(v, e)`, and when the flag is set `link.all(v, e)`
+    Linked(Box<Reach>, bool, Box<Expr>),
+    /// The record at this depth is of this collection.
+    Of(usize, String),
+    /// `size(link) op n`
+    LinkedSize(CompareOp, Box<Reach>, i64),
 }
 
 impl Filter {
     /// Parses `source` and checks it against the schema.
     pub fn parse(source: &str, schema: &Schema) -> Result<Filter, FilterError> {
-        Ok(Filter { source: source.to_owned(), expr: parse::parse(source, schema)? })
+        Ok(Filter { source: source.to_owned(), expr: parse::parse(source, schema, None)? })
+    }
+
+    /// The same for a filter that may follow links and name other filters.
+    pub fn parse_linked(source: &str, schema: &Schema, links: &Links) -> Result<Filter, FilterError> {
+        Ok(Filter { source: source.to_owned(), expr: parse::parse(source, schema, Some(links))? })
     }
 
     /// The text it was parsed from.
@@ -126,20 +143,38 @@ impl Filter {
 
     /// Whether the record matches.
     pub fn matches(&self, record: &serde_json::Value) -> bool {
-        eval::eval(&self.expr, &mut vec![record])
+        eval::eval(&self.expr, &mut vec![eval::Node::Json(record)])
     }
 
-    /// A condition for WHERE and its parameters. `data` is the SQL expression of the JSON record; columns are taken from the
-    /// same row. Refuses what the database cannot decide, naming it.
-    pub fn to_sql(&self, dialect: Dialect, data: &str) -> Result<(String, Vec<Value>), FilterError> {
-        sql::translate(&self.expr, dialect, data)
+    /// Whether a record matches that brings those along that its links lead to.
+    pub fn matches_record(&self, record: &Record) -> bool {
+        eval::eval(&self.expr, &mut vec![eval::Node::Record(record)])
+    }
+
+    /// A condition for WHERE and its parameters. `row` names the table whose rows have the columns of documents. Refuses what the database
+    /// cannot decide, naming it.
+    pub fn to_sql(&self, dialect: Dialect, row: &str) -> Result<(String, Vec<Value>), FilterError> {
+        sql::translate(&self.expr, dialect, row)
+    }
+
+    /// Whether it looks at other records.
+    pub fn follows_links(&self) -> bool {
+        fn walk(e: &Expr) -> bool {
+            match e {
+                Expr::Linked(..) | Expr::LinkedSize(..) => true,
+                Expr::And(a, b) | Expr::Or(a, b) => walk(a) || walk(b),
+                Expr::Not(a) => walk(a),
+                _ => false,
+            }
+        }
+        walk(&self.expr)
     }
 
     /// All fields of the record that the filter looks at.
     pub fn fields(&self) -> Vec<String> {
         fn walk(e: &Expr, out: &mut Vec<String>) {
             match e {
-                Expr::Const(_) => {}
+                Expr::Const(_) | Expr::Of(..) | Expr::Linked(..) | Expr::LinkedSize(..) => {}
                 Expr::And(a, b) | Expr::Or(a, b) => {
                     walk(a, out);
                     walk(b, out);

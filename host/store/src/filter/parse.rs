@@ -1,25 +1,44 @@
 //! From CEL's syntax tree to the typed form, with every error at its place.
 
+use std::sync::Arc;
+
 use cel::IdedExpr;
 use cel::common::ast::{ComprehensionExpr, Expr as Cel, LiteralValue, SourceInfo, operators as op};
 use cel::parser::Parser;
 
+use super::links::{Meaning, Neighbour, meaning};
 use super::schema::{SYSTEM_FIELDS, valid_name};
 use super::{
-    CompareOp, Expr, Field, FieldKind, FilterError, Literal, MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_TERMS, Path, Schema, TextOp,
-    guard, nearest,
+    CompareOp, Expr, Field, FieldKind, FilterError, Links, Literal, MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_TERMS, Path, Reach,
+    Schema, TextOp, guard, nearest,
 };
 
 const FUNCTIONS: &[&str] = &["has", "size", "startsWith", "endsWith", "contains", "exists", "all", "timestamp"];
 
-pub(super) fn parse(source: &str, schema: &Schema) -> Result<Expr, FilterError> {
+pub(super) fn parse(source: &str, schema: &Schema, links: Option<&Links>) -> Result<Expr, FilterError> {
+    let root = Scope { name: None, of: Of::Record(links.and_then(|l| l.neighbours.get(&l.home)).cloned().into_iter().collect()) };
+    parse_in(source, schema, links, vec![root], 0, &mut 0, 0)
+}
+
+/// The filter over the record at `root` of the scopes; `terms` counts on from what surrounds it.
+pub(super) fn parse_in(
+    source: &str,
+    schema: &Schema,
+    links: Option<&Links>,
+    scopes: Vec<Scope>,
+    root: usize,
+    terms: &mut usize,
+    named: usize,
+) -> Result<Expr, FilterError> {
     if source.len() > MAX_FILTER_BYTES {
         return Err(error("filter.too_large", format!("a filter has at most {MAX_FILTER_BYTES} bytes"), None));
     }
     guard::check(source)?;
     let (expr, info) = Parser::new().max_recursion_depth(96).parse_with_source_info(source).map_err(|e| syntax(source, &e))?;
-    let mut cx = Context { source, info: &info, schema, variables: Vec::new(), terms: 0 };
-    cx.predicate(&expr, 0)
+    let mut cx = Context { source, info: &info, schema, links, scopes, root, terms: *terms, named };
+    let parsed = cx.predicate(&expr, 0)?;
+    *terms = cx.terms;
+    Ok(parsed)
 }
 
 pub(super) fn error(code: &'static str, message: String, position: Option<usize>) -> FilterError {
@@ -47,40 +66,63 @@ fn syntax(source: &str, e: &cel::ParseErrors) -> FilterError {
     FilterError { code: "filter.syntax", message: format!("the filter is not valid CEL: {what}"), position, hint }
 }
 
-struct Context<'a> {
-    source: &'a str,
-    info: &'a SourceInfo,
-    schema: &'a Schema,
-    /// Variables of the surrounding `exists`/`all`, outermost first.
-    variables: Vec<(String, FieldKind)>,
-    terms: usize,
+pub(super) struct Context<'a> {
+    pub(super) source: &'a str,
+    pub(super) info: &'a SourceInfo,
+    /// Of the record that the filter is about.
+    pub(super) schema: &'a Schema,
+    pub(super) links: Option<&'a Links>,
+    /// What there is to speak of: the record, then the variables of the surrounding `exists`/`all`.
+    pub(super) scopes: Vec<Scope>,
+    /// The scope of the record itself: not the first within a filter that another one names.
+    pub(super) root: usize,
+    pub(super) terms: usize,
+    /// How many filters that are named by others surround this one.
+    pub(super) named: usize,
+}
+
+/// One thing that paths begin at.
+#[derive(Clone)]
+pub(super) struct Scope {
+    /// None: it cannot be named here.
+    pub name: Option<String>,
+    pub of: Of,
+}
+
+#[derive(Clone)]
+pub(super) enum Of {
+    /// An element of a list.
+    Element(FieldKind),
+    /// A record of one of these collections.
+    Record(Vec<Arc<Neighbour>>),
 }
 
 enum Operand {
     Path(Path),
     Literal(Literal),
     Size(Path),
+    Reached(Reach),
 }
 
 impl Context<'_> {
-    fn position(&self, e: &IdedExpr) -> Option<usize> {
+    pub(super) fn position(&self, e: &IdedExpr) -> Option<usize> {
         let (start, _) = self.info.offset_for(e.id)?;
         // Offsets count characters of the source.
         Some((start as usize).min(self.source.chars().count()))
     }
 
-    fn text(&self, e: &IdedExpr) -> String {
+    pub(super) fn text(&self, e: &IdedExpr) -> String {
         let Some((start, stop)) = self.info.offset_for(e.id) else { return "this expression".to_owned() };
         let n = (stop as usize).saturating_sub(start as usize) + 1;
         let t: String = self.source.chars().skip(start as usize).take(n.min(60)).collect();
         format!("`{t}`")
     }
 
-    fn refuse<T>(&self, e: &IdedExpr, code: &'static str, message: String) -> Result<T, FilterError> {
+    pub(super) fn refuse<T>(&self, e: &IdedExpr, code: &'static str, message: String) -> Result<T, FilterError> {
         Err(error(code, message, self.position(e)))
     }
 
-    fn predicate(&mut self, e: &IdedExpr, depth: usize) -> Result<Expr, FilterError> {
+    pub(super) fn predicate(&mut self, e: &IdedExpr, depth: usize) -> Result<Expr, FilterError> {
         self.terms += 1;
         if depth > MAX_FILTER_DEPTH * 4 || self.terms > MAX_FILTER_TERMS {
             return self.refuse(e, "filter.too_large", format!("a filter has at most {MAX_FILTER_TERMS} terms"));
@@ -120,6 +162,8 @@ impl Context<'_> {
                     ("startsWith", [a, b]) => self.text_call(e, TextOp::StartsWith, a, b),
                     ("endsWith", [a, b]) => self.text_call(e, TextOp::EndsWith, a, b),
                     ("contains", [a, b]) => self.text_call(e, TextOp::Contains, a, b),
+                    ("in_group", [name]) => self.in_named(e, None, name),
+                    ("in_group", [of, name]) => self.in_named(e, Some(of), name),
                     (name, _) => self.unknown_call(e, name),
                 }
             }
@@ -162,6 +206,9 @@ impl Context<'_> {
                 );
             }
         };
+        if let Some(reach) = self.reach(&c.iter_range)? {
+            return self.linked(e, reach, &c.iter_var, condition, exists, depth);
+        }
         let path = self.path(&c.iter_range, None)?;
         let element = match &path.kind {
             FieldKind::List(kind) => (**kind).clone(),
@@ -174,12 +221,12 @@ impl Context<'_> {
                 );
             }
         };
-        if self.variables.len() >= 2 {
-            return self.refuse(e, "filter.too_large", "exists and all nest at most two deep".to_owned());
+        if self.scopes.iter().filter(|s| matches!(s.of, Of::Element(_))).count() >= 2 {
+            return self.refuse(e, "filter.too_large", "exists and all over lists nest at most two deep".to_owned());
         }
-        self.variables.push((c.iter_var.clone(), element));
+        self.scopes.push(Scope { name: Some(c.iter_var.clone()), of: Of::Element(element) });
         let inner = self.predicate(condition, depth + 1);
-        self.variables.pop();
+        self.scopes.pop();
         let inner = Box::new(inner?);
         Ok(if exists { Expr::Exists(path, inner) } else { Expr::All(path, inner) })
     }
@@ -217,11 +264,12 @@ impl Context<'_> {
             }
         };
         keys.reverse();
-        let mut path = self.root(&root, current)?;
-        for (key, at) in keys {
+        let (mut path, first) = self.root(&root, current, keys.first().map(|(k, at)| (k.as_str(), *at)))?;
+        let in_element = path.keys.is_empty();
+        for (i, (key, at)) in keys.into_iter().enumerate().skip(first) {
             let (kind, known): (Option<FieldKind>, Vec<String>) = match &path.kind {
                 FieldKind::Json => (Some(FieldKind::Json), Vec::new()),
-                FieldKind::Table(fields) if path.depth > 0 => {
+                FieldKind::Table(fields) if in_element && i == first => {
                     (fields.iter().find(|f| f.name == key).map(|f| f.kind.clone()), fields.iter().map(|f| f.name.clone()).collect())
                 }
                 FieldKind::Table(_) => {
@@ -245,26 +293,61 @@ impl Context<'_> {
         Ok(path)
     }
 
-    fn root(&self, name: &str, at: &IdedExpr) -> Result<Path, FilterError> {
-        if let Some((i, (_, kind))) = self.variables.iter().enumerate().rev().find(|(_, (v, _))| v == name) {
-            return Ok(Path { depth: i + 1, keys: Vec::new(), kind: kind.clone(), column: None });
+    /// The path that begins with `name`, and how many of the keys after it were taken.
+    fn root(&self, name: &str, at: &IdedExpr, next: Option<(&str, &IdedExpr)>) -> Result<(Path, usize), FilterError> {
+        let variable = self.scopes.iter().enumerate().skip(self.root).rev().find(|(_, s)| s.name.as_deref() == Some(name));
+        match variable {
+            Some((depth, Scope { of: Of::Element(kind), .. })) => {
+                Ok((Path { depth, keys: Vec::new(), kind: kind.clone(), column: None }, 0))
+            }
+            Some((depth, Scope { of: Of::Record(of), .. })) => match next {
+                Some((field, at)) => Ok((self.field_of(depth, of, field, at)?, 1)),
+                None => self.refuse(at, "filter.type", format!("`{name}` is a record; name one of its fields, {name}.id for instance")),
+            },
+            None => Ok((self.own(name, at)?, 0)),
         }
-        if let Some(Field { kind, .. }) = self.schema.field(name) {
-            return Ok(Path { depth: 0, keys: vec![name.to_owned()], kind: kind.clone(), column: None });
-        }
-        if let Some((column, kind)) = SYSTEM_FIELDS.iter().find(|(n, _)| *n == name) {
-            return Ok(Path { depth: 0, keys: vec![name.to_owned()], kind: kind.clone(), column: Some(column) });
-        }
-        self.unknown_field(at, name, self.schema.names())
     }
 
-    fn unknown_field<'n, T>(&self, at: &IdedExpr, name: &str, known: impl Iterator<Item = &'n str>) -> Result<T, FilterError> {
+    /// A field of the record that the filter is about.
+    fn own(&self, name: &str, at: &IdedExpr) -> Result<Path, FilterError> {
+        if let Some(Field { kind, .. }) = self.schema.field(name) {
+            return Ok(Path { depth: self.root, keys: vec![name.to_owned()], kind: kind.clone(), column: None });
+        }
+        match system_field(self.root, name) {
+            Some(p) => Ok(p),
+            None => self.unknown_field(at, name, self.schema.names()),
+        }
+    }
+
+    /// A field of a record that a link leads to.
+    fn field_of(&self, depth: usize, of: &[Arc<Neighbour>], name: &str, at: &IdedExpr) -> Result<Path, FilterError> {
+        match meaning(of, name) {
+            Meaning::Is(kind) => Ok(Path { depth, keys: vec![name.to_owned()], kind, column: None }),
+            Meaning::Differs((a, x), (b, y)) => {
+                let (x, y) = (kind_name(&x), kind_name(&y));
+                let message = format!("`{name}` is {x} in {a} and {y} in {b}: name the one that is meant, such as `link.{a}.exists(...)`");
+                self.refuse(at, "filter.type", message)
+            }
+            Meaning::Unknown => match system_field(depth, name) {
+                Some(p) => Ok(p),
+                None => self.unknown_field(at, name, of.iter().flat_map(|n| n.schema.names())),
+            },
+        }
+    }
+
+    pub(super) fn unknown_field<'n, T>(&self, at: &IdedExpr, name: &str, known: impl Iterator<Item = &'n str>) -> Result<T, FilterError> {
+        if self.links.is_some_and(|l| l.link(name).is_some()) {
+            let message = format!("`{name}` leads to other records; ask `{name}.exists(x, x.field == ...)` or `size({name})`");
+            return self.refuse(at, "filter.type", message);
+        }
         let mut e = error("filter.unknown_field", format!("there is no field `{name}`"), self.position(at));
-        e.hint = nearest(name, known);
+        let mut names: Vec<&str> = known.collect();
+        names.extend(self.links.iter().flat_map(|l| l.links.iter().map(|l| l.name.as_str())));
+        e.hint = nearest(name, names);
         Err(e)
     }
 
-    fn literal(&self, e: &IdedExpr) -> Result<Option<Literal>, FilterError> {
+    pub(super) fn literal(&self, e: &IdedExpr) -> Result<Option<Literal>, FilterError> {
         Ok(Some(match &e.expr {
             Cel::Literal(LiteralValue::Null) => Literal::Null,
             Cel::Literal(LiteralValue::Boolean(b)) => Literal::Bool(*b.inner()),
@@ -308,6 +391,9 @@ impl Context<'_> {
         {
             let args: Vec<&IdedExpr> = c.target.as_deref().into_iter().chain(&c.args).collect();
             if let [of] = args.as_slice() {
+                if let Some(reach) = self.reach(of)? {
+                    return Ok(Operand::Reached(reach));
+                }
                 let p = self.path(of, None)?;
                 return match p.kind {
                     FieldKind::Text | FieldKind::List(_) | FieldKind::Table(_) => Ok(Operand::Size(p)),
@@ -330,6 +416,8 @@ impl Context<'_> {
             }
             (Operand::Size(p), Operand::Literal(Literal::Int(n))) => Ok(Expr::Size(op, p, n)),
             (Operand::Literal(Literal::Int(n)), Operand::Size(p)) => Ok(Expr::Size(op.flipped(), p, n)),
+            (Operand::Reached(r), Operand::Literal(Literal::Int(n))) => Ok(Expr::LinkedSize(op, Box::new(r), n)),
+            (Operand::Literal(Literal::Int(n)), Operand::Reached(r)) => Ok(Expr::LinkedSize(op.flipped(), Box::new(r), n)),
             (Operand::Path(p), Operand::Path(q)) => {
                 let number = |k: &FieldKind| matches!(k, FieldKind::Integer | FieldKind::Decimal);
                 let scalar = |k: &FieldKind| !matches!(k, FieldKind::List(_) | FieldKind::Table(_) | FieldKind::Json);
@@ -473,6 +561,12 @@ impl CompareOp {
             same => same,
         }
     }
+}
+
+/// What every document has, as a path.
+fn system_field(depth: usize, name: &str) -> Option<Path> {
+    let (column, kind) = SYSTEM_FIELDS.iter().find(|(n, _)| *n == name)?;
+    Some(Path { depth, keys: vec![name.to_owned()], kind: kind.clone(), column: Some(column) })
 }
 
 fn kind_name(k: &FieldKind) -> &'static str {

@@ -1,12 +1,15 @@
 //! The backend in SQL. A positive comparison stays bare, so that an expression index serves it; under a negation unknown
 //! (NULL) is first made false.
 
+use std::sync::Arc;
+
+use super::links::Neighbour;
 use super::schema::FieldKind;
 use super::{CompareOp, Expr, FilterError, Literal, Path, TextOp};
 use crate::sql::{Dialect, Value};
 
-pub(super) fn translate(e: &Expr, dialect: Dialect, data: &str) -> Result<(String, Vec<Value>), FilterError> {
-    let mut t = Translator { dialect, data, values: Vec::new() };
+pub(super) fn translate(e: &Expr, dialect: Dialect, row: &str) -> Result<(String, Vec<Value>), FilterError> {
+    let mut t = Translator::new(dialect, Place::Record { row: row.to_owned(), of: None });
     let sql = t.predicate(e)?;
     Ok((sql, t.values))
 }
@@ -14,30 +17,49 @@ pub(super) fn translate(e: &Expr, dialect: Dialect, data: &str) -> Result<(Strin
 /// The SQL of a top-level field's value, exactly as expression indexes spell it.
 pub(crate) fn field_sql(dialect: Dialect, data: &str, name: &str, kind: &FieldKind) -> String {
     let path = Path { depth: 0, keys: vec![name.to_owned()], kind: kind.clone(), column: None };
-    Translator { dialect, data, values: Vec::new() }.value(&path)
+    Translator::new(dialect, Place::Data(data.to_owned())).value(&path)
 }
 
-struct Translator<'a> {
-    dialect: Dialect,
-    data: &'a str,
-    values: Vec<Value>,
+/// What a path begins at.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// The expression of a JSON record.
+    Data(String),
+    /// A row of documents: the name of its table here (none: its columns go without), and of which collection it is, when that is not the
+    /// collection that is asked.
+    Record { row: String, of: Option<Arc<Neighbour>> },
+    /// An element of a list, a row of `e<depth>`.
+    Element,
 }
 
-impl Translator<'_> {
-    fn bind(&mut self, v: impl Into<Value>) -> &'static str {
+pub(super) struct Translator {
+    pub(super) dialect: Dialect,
+    /// By depth.
+    pub(super) places: Vec<Place>,
+    pub(super) values: Vec<Value>,
+    /// Tables of other collections so far.
+    pub(super) tables: usize,
+}
+
+impl Translator {
+    pub(super) fn new(dialect: Dialect, root: Place) -> Translator {
+        Translator { dialect, places: vec![root], values: Vec::new(), tables: 0 }
+    }
+
+    pub(super) fn bind(&mut self, v: impl Into<Value>) -> &'static str {
         self.values.push(v.into());
         "?"
     }
 
-    fn falsehood(&self) -> &'static str {
+    pub(super) fn falsehood(&self) -> &'static str {
         if self.dialect == Dialect::Sqlite { "0" } else { "FALSE" }
     }
 
-    fn truth(&self) -> &'static str {
+    pub(super) fn truth(&self) -> &'static str {
         if self.dialect == Dialect::Sqlite { "1" } else { "TRUE" }
     }
 
-    fn predicate(&mut self, e: &Expr) -> Result<String, FilterError> {
+    pub(super) fn predicate(&mut self, e: &Expr) -> Result<String, FilterError> {
         Ok(match e {
             Expr::Const(true) => format!("({0} = {0})", self.truth()),
             Expr::Const(false) => format!("({} = {})", self.truth(), self.falsehood()),
@@ -94,11 +116,20 @@ impl Translator<'_> {
             }
             Expr::Exists(p, inner) => self.each(p, inner, false)?,
             Expr::All(p, inner) => self.each(p, inner, true)?,
+            Expr::Linked(reach, all, inner) => self.linked(reach, *all, inner)?,
+            Expr::LinkedSize(op, reach, n) => self.linked_size(*op, reach, *n)?,
+            Expr::Of(depth, collection) => {
+                let is = match self.places.get(*depth) {
+                    Some(Place::Record { of: Some(n), .. }) => n.name == *collection,
+                    _ => true,
+                };
+                return self.predicate(&Expr::Const(is));
+            }
         })
     }
 
     fn each(&mut self, p: &Path, inner: &Expr, all: bool) -> Result<String, FilterError> {
-        let depth = p.depth + 1;
+        let depth = self.places.len();
         let from = match self.dialect {
             Dialect::Sqlite => {
                 let (base, path) = self.sqlite_path(p);
@@ -106,7 +137,10 @@ impl Translator<'_> {
             }
             Dialect::Postgres => format!("jsonb_array_elements({}) AS e{depth}(value)", self.array(p)),
         };
-        let condition = self.predicate(inner)?;
+        self.places.push(Place::Element);
+        let condition = self.predicate(inner);
+        self.places.pop();
+        let condition = condition?;
         Ok(if all {
             format!("(NOT EXISTS (SELECT 1 FROM {from} WHERE NOT COALESCE({condition}, {})))", self.falsehood())
         } else {
@@ -116,7 +150,7 @@ impl Translator<'_> {
 
     fn contains(&mut self, p: &Path, l: &Literal) -> Result<String, FilterError> {
         let FieldKind::List(kind) = &p.kind else { return Err(untranslatable(p, "is not a list")) };
-        let element = Path { depth: p.depth + 1, keys: Vec::new(), kind: (**kind).clone(), column: None };
+        let element = Path { depth: self.places.len(), keys: Vec::new(), kind: (**kind).clone(), column: None };
         self.each(p, &Expr::Compare(CompareOp::Eq, element, l.clone()), false)
     }
 
@@ -144,7 +178,7 @@ impl Translator<'_> {
         match self.dialect {
             Dialect::Sqlite => {
                 // A row of json_each holds a plain value, which is no JSON text.
-                let (kind, value) = if p.depth > 0 && p.keys.is_empty() {
+                let (kind, value) = if self.is_element(p) && p.keys.is_empty() {
                     (format!("e{}.type", p.depth), format!("e{}.value", p.depth))
                 } else {
                     let (base, path) = self.sqlite_path(p);
@@ -253,22 +287,47 @@ impl Translator<'_> {
         if p.kind == q.kind { (a, b) } else { (double(a, p), double(b, q)) }
     }
 
+    fn is_element(&self, p: &Path) -> bool {
+        matches!(self.places.get(p.depth), Some(Place::Element))
+    }
+
+    /// A column of the row at this depth.
+    pub(super) fn column(&self, depth: usize, name: &str) -> String {
+        match self.places.get(depth) {
+            Some(Place::Record { row, .. }) if !row.is_empty() => format!("{row}.{name}"),
+            _ => name.to_owned(),
+        }
+    }
+
+    /// The JSON that a path looks into.
+    fn base(&self, p: &Path) -> String {
+        match self.places.get(p.depth) {
+            Some(Place::Data(data)) => data.clone(),
+            Some(Place::Element) => format!("e{}.value", p.depth),
+            // What the collection does not have (or the caller may not see) is absent, whatever stands in the row.
+            Some(Place::Record { of: Some(n), .. }) if p.keys.first().is_some_and(|k| n.schema.field(k).is_none()) => match self.dialect {
+                Dialect::Sqlite => "'{}'".to_owned(),
+                Dialect::Postgres => "'{}'::jsonb".to_owned(),
+            },
+            _ => self.column(p.depth, "data"),
+        }
+    }
+
     /// The document and the JSON path in it. Keys were checked to be plain names, so they need no quoting.
     fn sqlite_path(&self, p: &Path) -> (String, String) {
-        let base = match (p.depth, p.keys.is_empty()) {
-            (0, _) => self.data.to_owned(),
-            (d, true) => format!("e{d}.value"),
+        let base = match (self.is_element(p), p.keys.is_empty()) {
             // An element that is no object has no keys, and its value is no JSON text to look into.
-            (d, false) => format!("(CASE WHEN e{d}.type = 'object' THEN e{d}.value END)"),
+            (true, false) => format!("(CASE WHEN e{0}.type = 'object' THEN e{0}.value END)", p.depth),
+            _ => self.base(p),
         };
         (base, std::iter::once("$").chain(p.keys.iter().map(String::as_str)).collect::<Vec<_>>().join("."))
     }
 
     fn as_text(&self, p: &Path) -> String {
         if let Some(c) = p.column {
-            return c.to_owned();
+            return self.column(p.depth, c);
         }
-        let base = if p.depth == 0 { self.data.to_owned() } else { format!("e{}.value", p.depth) };
+        let base = self.base(p);
         match p.keys.split_last() {
             None => format!("({base} #>> '{{}}')"),
             Some((last, [])) => format!("({base} ->> '{last}')"),
@@ -277,7 +336,7 @@ impl Translator<'_> {
     }
 
     fn json(&self, p: &Path) -> String {
-        let base = if p.depth == 0 { self.data.to_owned() } else { format!("e{}.value", p.depth) };
+        let base = self.base(p);
         if p.keys.is_empty() { base } else { format!("({base} #> '{}')", postgres_path(p)) }
     }
 
@@ -288,11 +347,11 @@ impl Translator<'_> {
 
     fn value(&self, p: &Path) -> String {
         if let Some(c) = p.column {
-            return c.to_owned();
+            return self.column(p.depth, c);
         }
         match self.dialect {
             Dialect::Sqlite => {
-                let v = if p.depth > 0 && p.keys.is_empty() {
+                let v = if self.is_element(p) && p.keys.is_empty() {
                     format!("e{}.value", p.depth)
                 } else {
                     let (base, path) = self.sqlite_path(p);
@@ -326,7 +385,7 @@ fn postgres_path(p: &Path) -> String {
 }
 
 /// Balanced, since SQLite refuses expressions 1,000 deep.
-fn any_of(parts: &[String]) -> String {
+pub(super) fn any_of(parts: &[String]) -> String {
     match parts {
         [] => "(1 = 0)".to_owned(),
         [one] => one.clone(),
@@ -337,7 +396,7 @@ fn any_of(parts: &[String]) -> String {
     }
 }
 
-fn sign(op: CompareOp) -> &'static str {
+pub(super) fn sign(op: CompareOp) -> &'static str {
     match op {
         CompareOp::Eq => "=",
         CompareOp::Ne => "<>",
