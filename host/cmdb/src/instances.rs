@@ -2,7 +2,7 @@
 
 use plenum_access::Principal;
 use plenum_store::events::{NewEvent, emit};
-use plenum_store::{By, Change, Document, DocumentError, Query, StoreError, Tx};
+use plenum_store::{By, Change, Document, Query, StoreError, Tx};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
@@ -66,8 +66,9 @@ impl Cmdb {
     pub async fn list(&self, who: &Principal, model: &str, query: &Query) -> Result<InstancePage, CmdbError> {
         self.may_read(who, model).await?;
         let m = self.stored(model).await?.model;
-        self.may_ask(who, &m, query).await?;
-        let page = self.docs.query(&collection(model), query).await?;
+        let query = self.with_links(who, &m, query).await?;
+        self.may_ask(who, &m, &query).await?;
+        let page = self.docs.query(&collection(model), &query).await?;
         Ok(InstancePage {
             items: page.items.into_iter().map(|d| shown(who, &m, instance(&m, d))).collect(),
             next_cursor: page.next_cursor,
@@ -79,8 +80,9 @@ impl Cmdb {
     pub async fn list_at(&self, who: &Principal, model: &str, query: &Query, at: i64) -> Result<InstancePage, CmdbError> {
         self.may_read(who, model).await?;
         let m = self.stored(model).await?.model;
-        self.may_ask(who, &m, query).await?;
-        let page = self.docs.query_at(&collection(model), query, at).await?;
+        let query = self.with_links(who, &m, query).await?;
+        self.may_ask(who, &m, &query).await?;
+        let page = self.docs.query_at(&collection(model), &query, at).await?;
         Ok(InstancePage {
             items: page.items.into_iter().map(|d| shown(who, &m, instance(&m, d))).collect(),
             next_cursor: page.next_cursor,
@@ -102,13 +104,14 @@ impl Cmdb {
     pub async fn preview(&self, who: &Principal, model: &str, filter: &str) -> Result<Preview, CmdbError> {
         self.may_read(who, model).await?;
         let m = self.stored(model).await?.model;
-        self.may_ask(who, &m, &Query { filter: Some(filter.to_owned()), ..Query::default() }).await?;
+        let query = self.with_links(who, &m, &Query { filter: Some(filter.to_owned()), ..Query::default() }).await?;
+        self.may_ask(who, &m, &query).await?;
         let fields = match filter.trim() {
             "" => Vec::new(),
-            f => plenum_store::Filter::parse(f, &m.spec().schema).map_err(DocumentError::Filter)?.fields(),
+            f => self.checked(who, &m, f).await?.fields(),
         };
         let unindexed = fields.into_iter().filter(|f| m.attribute(f).is_some_and(|a| !a.indexed)).collect();
-        Ok(Preview { count: self.docs.count(&collection(model), Some(filter).filter(|f| !f.trim().is_empty())).await?, unindexed })
+        Ok(Preview { count: self.docs.count_of(&collection(model), &query).await?, unindexed })
     }
 
     /// One instance.

@@ -3,13 +3,18 @@
 //! Instances are documents of the collection `cmdb/<model>`. Every change is one transaction with its history, its audit entry
 //! and its event. Knows nothing of HTTP, wasm or agents' wire formats.
 
+mod around;
 mod associations;
 mod builtin;
 mod bulk;
+pub mod expand;
 pub mod facts;
+pub mod feed;
 mod graph;
+pub mod groups;
 mod instances;
 pub mod model;
+pub mod query;
 mod rules;
 mod scope;
 pub mod table;
@@ -27,14 +32,21 @@ use serde_json::{Value as Json, json};
 pub use associations::{Association, Direction, KINDS, Kind, Related};
 pub use builtin::SERVICES;
 pub use bulk::{Bulk, BulkAction, BulkResult, BulkRow, MAX_ROWS, RowOutcome, RowResult};
+pub use expand::{Expanded, Shape};
+pub use feed::{FeedPage, FeedQuery};
 pub use graph::{Edge, Graph, GraphNode, GraphQuery, Walk};
+pub use groups::{Group as NamedGroup, KeptFilter, StoredGroup};
 pub use instances::{Instance, InstancePage, Preview};
 pub use model::{Attribute, AttributeKind, Model, StoredModel, Text};
 pub use plenum_store::{Change, FilterError, Query};
+pub use query::{Explained, Facet, FacetValue, Facets};
 pub use scope::sees_a_part;
 
 /// The schema of this crate.
-pub const MIGRATIONS: &[Migration] = &[Migration { set: "cmdb", version: 1, sql: include_str!("../migrations/1.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { set: "cmdb", version: 1, sql: include_str!("../migrations/1.sql") },
+    Migration { set: "cmdb_query", version: 1, sql: include_str!("../migrations/query_1.sql") },
+];
 
 /// What the CMDB refuses or fails at.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +84,9 @@ pub enum CmdbError {
     /// It would break something that is there.
     #[error("{0}")]
     InUse(String),
+    /// A cursor of the feed is older than what is kept.
+    #[error("{0}")]
+    FeedGone(String),
     /// The store refused.
     #[error(transparent)]
     Document(DocumentError),
@@ -102,6 +117,7 @@ impl CmdbError {
             CmdbError::InvalidModel { .. } => "cmdb.invalid_model",
             CmdbError::InvalidInstance { .. } => "cmdb.invalid_instance",
             CmdbError::InUse(_) => "cmdb.in_use",
+            CmdbError::FeedGone(_) => "cmdb.feed_gone",
             CmdbError::Document(DocumentError::Filter(f)) => f.code,
             CmdbError::Document(DocumentError::Duplicate { .. }) => "cmdb.duplicate",
             CmdbError::Document(DocumentError::Query(_)) => "cmdb.query",

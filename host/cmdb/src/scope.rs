@@ -85,14 +85,18 @@ impl Cmdb {
         }
         let mut asked: Vec<String> = query.sort.iter().map(|(field, _)| field.clone()).collect();
         if let Some(f) = query.filter.as_deref().filter(|f| !f.trim().is_empty()) {
-            asked.extend(Filter::parse(f, &m.spec().schema).map_err(plenum_store::DocumentError::Filter)?.fields());
+            let parsed = match &query.links {
+                Some(links) => Filter::parse_linked(f, &m.spec().schema, links),
+                None => Filter::parse(f, &m.spec().schema),
+            };
+            asked.extend(parsed.map_err(plenum_store::DocumentError::Filter)?.fields());
         }
         let asked = asked.iter().map(|f| f.split('.').next().unwrap_or(f));
         // What is no attribute, as a record's age, is no secret.
         self.may(who, Permission::CmdbRead, m, asked.filter(|f| m.attribute(f).is_some())).await
     }
 
-    async fn may(
+    pub(crate) async fn may(
         &self,
         who: &Principal,
         permission: Permission,

@@ -174,7 +174,9 @@ impl Filter {
     pub fn fields(&self) -> Vec<String> {
         fn walk(e: &Expr, out: &mut Vec<String>) {
             match e {
-                Expr::Const(_) | Expr::Of(..) | Expr::Linked(..) | Expr::LinkedSize(..) => {}
+                Expr::Const(_) | Expr::Of(..) | Expr::LinkedSize(..) => {}
+                // What is asked of other records may be compared with this one's fields.
+                Expr::Linked(_, _, of) => walk(of, out),
                 Expr::And(a, b) | Expr::Or(a, b) => {
                     walk(a, out);
                     walk(b, out);
