@@ -13,6 +13,11 @@ const OPEN: &[&str] = &[
     "POST /tokens",
     "DELETE /tokens/{id}",
     "POST /cmdb/filter/check",
+    "POST /cmdb/models/{model}/query",
+    "POST /cmdb/models/{model}/aggregate",
+    // Everybody keeps filters of their own; that they share none and delete nobody else's is tested with the CMDB.
+    "POST /cmdb/models/{model}/filters",
+    "DELETE /cmdb/filters/{id}",
     "POST /jobs/targets/preview",
     "POST /schedules/preview",
     "POST /workflows/validate",
@@ -26,6 +31,7 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /users" => json!({"name": "x1", "role": "viewer", "password": "correct horse battery"}),
         "PATCH /users/{id}" => json!({"role": "administrator"}),
         "POST /cmdb/associations" => json!({"kind": "contains", "from": {"model": "team", "id": "t"}, "to": {"model": "team", "id": "t"}}),
+        "PUT /cmdb/groups/{name}" => json!({"model": "team", "filter": "name != null"}),
         "POST /cmdb/models" => json!({"name": "gadget", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
         "PUT /cmdb/models/{model}" => json!({"name": "team", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
         "POST /cmdb/models/{model}/instances" => json!({"attributes": {"name": "intruders"}}),
@@ -61,6 +67,7 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
 /// Doors without a body.
 const BARE: &[&str] = &[
     "DELETE /cmdb/associations/{id}",
+    "DELETE /cmdb/groups/{name}",
     "DELETE /cmdb/models/{model}",
     "DELETE /cmdb/models/{model}/instances/{id}",
     "POST /catalogs/refresh",
@@ -80,7 +87,7 @@ const BARE: &[&str] = &[
 async fn state(admin: &Client) -> Value {
     let mut all = serde_json::Map::new();
     for path in
-        ["users", "tokens", "cmdb/models", "cmdb/models/team/instances", "plugins", "schedules", "workflows", "nodes/enrolment-tokens"]
+        ["users", "tokens", "cmdb/groups", "cmdb/models", "cmdb/models/team/instances", "plugins", "schedules", "workflows", "nodes/enrolment-tokens"]
     {
         all.insert(path.to_owned(), admin.get(&format!("/api/v1/{path}")).await["items"].clone());
     }

@@ -3,6 +3,8 @@
 pub mod access;
 pub mod catalog;
 pub mod cmdb;
+pub mod cmdb_feed;
+pub mod cmdb_query;
 pub mod cmdb_tables;
 pub mod events;
 pub mod jobs;
@@ -27,6 +29,8 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(access::router())
         .merge(cmdb::router())
+        .merge(cmdb_feed::router())
+        .merge(cmdb_query::router())
         .merge(cmdb_tables::router())
         .merge(events::router())
         .merge(jobs::router())
