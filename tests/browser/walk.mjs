@@ -614,6 +614,7 @@ const PAGES = {
   home: '/',
   cmdb: '/cmdb',
   hosts: '/cmdb/host',
+  'hosts-values': `/cmdb/host?facets=1&filter=${encodeURIComponent('status == "online"')}`,
   host: `/cmdb/host/${seen.host}`,
   ...(seen.service ? { service: seen.service } : {}),
   empty: '/cmdb/rack',
@@ -662,6 +663,7 @@ const PAGES = {
 const DIALOGS = {
   palette: ['/', page.locator('button.find')],
   'filter-help': ['/cmdb/host', 'How to write a filter'],
+  saved: [`/cmdb/host?filter=${encodeURIComponent('status == "online"')}`, 'Saved'],
   'instance-new': ['/cmdb/host', 'New instance'],
   'instance-edit': [`/cmdb/host/${seen.host}`, 'Edit'],
   'instance-link': [`/cmdb/host/${seen.host}`, 'Link to another instance'],

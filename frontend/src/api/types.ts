@@ -226,6 +226,37 @@ export interface FilterCheck {
   error?: { code?: string; message: string; position?: number | null; hint?: string | null } | null;
 }
 
+export interface Facets {
+  total: number;
+  facets: { field: string; values: { value: string | number | boolean | null; count: number }[]; others: number }[];
+}
+
+export interface QueryPlan {
+  steps: { model: string | null; index: string[] | null }[];
+  scans: boolean;
+  records: number;
+  slow: boolean;
+  plan: string[];
+}
+
+export interface KeptFilter {
+  id: string;
+  model: string;
+  name: string;
+  filter: string;
+  shared: boolean;
+  owner: string;
+  mine: boolean;
+}
+
+export interface RecordGroup {
+  name: string;
+  title: Text;
+  model: string;
+  filter: string;
+  version: number;
+}
+
 export interface AssociationKind {
   name: string;
   forward: Text;

@@ -38,7 +38,7 @@ export function FilterHelp({ open, onClose, attributes, onPick }: { open: boolea
         {t('filter.helpText')}
       </p>
       <pre className="code" style={{ marginBottom: 12 }}>
-        {'os_id == "debian" && cpu_count >= 4\nhostname.startsWith("db-") || "10.0.0.5" in addresses\n!has(owner) && env in ["prod", "staging"]\nmounts.exists(m, m.used_bytes * 10 > m.size_bytes * 9)'}
+        {'os_id == "debian" && cpu_count >= 4\nhostname.startsWith("db-") || "10.0.0.5" in addresses\nowner == null && env in ["prod", "staging"]\nmounts.exists(m, m.mount_point == "/" && m.used_bytes > 50000000000)\nruns_on.exists(h, h.env == "prod")\nsize(runs) == 0\nin_group("web-prod")'}
       </pre>
       <div style={{ maxHeight: 320, overflow: 'auto' }}>
         <table className="t">

@@ -1,7 +1,7 @@
 import { Button, Drawer, Dropdown } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { Download, FileUp, Pencil, Play, Plus, Settings2, Trash2 } from 'lucide-react';
+import { Bookmark, Download, FileUp, ListFilter, Pencil, Play, Plus, Settings2, Trash2 } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { Instance, Model } from '../../api/types';
@@ -13,9 +13,12 @@ import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { BulkDrawer } from './BulkDrawer';
+import { FacetPanel } from './FacetPanel';
 import { ImportDrawer } from './ImportDrawer';
 import { InstanceForm } from './InstanceForm';
 import { ModelIcon } from './ModelIcon';
+import { PlanNote } from './PlanNote';
+import { SavedDrawer } from './SavedDrawer';
 import { single } from './rules';
 import { AttributeValue, plain } from './values';
 
@@ -40,10 +43,19 @@ export default function Instances() {
   const model = useQuery({ queryKey: ['cmdb', 'model', name], queryFn: () => api.cmdb.model(name) });
   const can = useCan();
   const navigate = useNavigate();
-  const [url] = useUrl();
+  const [url, setUrl] = useUrl();
   const [creating, setCreating] = useState(false);
   const [importing, setImporting] = useState(false);
   const [picked, setPicked] = useState<{ model: string; rows: ReadonlyMap<string, Instance> }>({ model: name, rows: new Map() });
+  const [saved, setSaved] = useState(false);
+  // Whoever likes it open has it open everywhere; a link that was made with it open shows it too.
+  const [always, setAlways] = useState(() => localStorage.getItem('plenum.facets') === 'open');
+  const counting = always || url.facets === '1';
+  const count = (on: boolean) => {
+    localStorage.setItem('plenum.facets', on ? 'open' : 'closed');
+    setAlways(on);
+    setUrl({ facets: on ? '1' : undefined });
+  };
   const [bulk, setBulk] = useState<'update' | 'delete' | null>(null);
   // The page stays when another model is opened; what was chosen of the last one does not.
   const chosen: ReadonlyMap<string, Instance> = picked.model === name ? picked.rows : new Map();
@@ -108,44 +120,59 @@ export default function Instances() {
           </>
         }
       />
-      <ResourceList<Instance>
-        key={m.name}
-        id={`cmdb.${m.name}`}
-        label={tl(m.title)}
-        queryKey={['cmdb', 'instances', m.name]}
-        load={(q) => api.cmdb.instances(m.name, q)}
-        columns={columns}
-        rowKey={(r) => r.id}
-        rowTo={(r) => `/cmdb/${m.name}/${r.id}`}
-        searchable
-        filter={{ model: m.name, attributes: m.attributes }}
-        toolbar={<ExportButton model={m.name} />}
-        select={
-          can('cmdb.write')
-            ? {
-                chosen,
-                onChange: (rows) => setPicked({ model: name, rows }),
-                name: (r) => r.label || r.id,
-                bar: (
-                  <>
-                    <Button icon={<Icon of={Pencil} />} onClick={() => setBulk('update')}>
-                      {t('bulk.change')}
-                    </Button>
-                    <Button danger icon={<Icon of={Trash2} />} onClick={() => setBulk('delete')}>
-                      {t('action.delete')}
-                    </Button>
-                  </>
-                ),
-              }
-            : undefined
-        }
-        empty={
-          <Empty title={t('cmdb.empty', { model: tl(m.title) })} text={m.name === 'host' || onHosts ? t('cmdb.emptyFound') : t('cmdb.emptyText')}>
-            {onHosts && can('nodes.manage') && <Link to="/nodes" search={{ enrol: '1' } as never}>{t('nodes.enrol')}</Link>}
-            {can('cmdb.write') && <Button onClick={() => setCreating(true)}>{t('cmdb.create')}</Button>}
-          </Empty>
-        }
-      />
+      <PlanNote model={m.name} filter={url.filter ?? ''} />
+      <div className={counting ? 'with-facets' : undefined}>
+        {counting && <FacetPanel key={m.name} model={m} />}
+        <ResourceList<Instance>
+          key={m.name}
+          id={`cmdb.${m.name}`}
+          label={tl(m.title)}
+          queryKey={['cmdb', 'instances', m.name]}
+          load={(q) => api.cmdb.instances(m.name, q)}
+          columns={columns}
+          rowKey={(r) => r.id}
+          rowTo={(r) => `/cmdb/${m.name}/${r.id}`}
+          searchable
+          filter={{ model: m.name, attributes: m.attributes }}
+          toolbar={
+            <>
+              <Button aria-pressed={counting} icon={<Icon of={ListFilter} />} onClick={() => count(!counting)}>
+                {t('query.facets')}
+              </Button>
+              <Button icon={<Icon of={Bookmark} />} onClick={() => setSaved(true)}>
+                {t('query.savedShort')}
+              </Button>
+              <ExportButton model={m.name} />
+            </>
+          }
+          select={
+            can('cmdb.write')
+              ? {
+                  chosen,
+                  onChange: (rows) => setPicked({ model: name, rows }),
+                  name: (r) => r.label || r.id,
+                  bar: (
+                    <>
+                      <Button icon={<Icon of={Pencil} />} onClick={() => setBulk('update')}>
+                        {t('bulk.change')}
+                      </Button>
+                      <Button danger icon={<Icon of={Trash2} />} onClick={() => setBulk('delete')}>
+                        {t('action.delete')}
+                      </Button>
+                    </>
+                  ),
+                }
+              : undefined
+          }
+          empty={
+            <Empty title={t('cmdb.empty', { model: tl(m.title) })} text={m.name === 'host' || onHosts ? t('cmdb.emptyFound') : t('cmdb.emptyText')}>
+              {onHosts && can('nodes.manage') && <Link to="/nodes" search={{ enrol: '1' } as never}>{t('nodes.enrol')}</Link>}
+              {can('cmdb.write') && <Button onClick={() => setCreating(true)}>{t('cmdb.create')}</Button>}
+            </Empty>
+          }
+        />
+      </div>
+      <SavedDrawer model={m} open={saved} onClose={() => setSaved(false)} />
       {bulk && <BulkDrawer model={m} action={bulk} rows={[...chosen.values()]} onClose={() => setBulk(null)} onDone={() => setPicked({ model: name, rows: new Map() })} />}
       <ImportDrawer model={m} open={importing} onClose={() => setImporting(false)} />
       <Drawer
