@@ -39,6 +39,11 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /cmdb/models/{model}/bulk" => json!({"action": "create", "rows": [{"attributes": {"name": "intruders"}}]}),
         "POST /cmdb/models/{model}/import" => json!("name\nintruders"),
         "POST /cmdb/models/{model}/instances/{id}/restore" => json!({"version": version}),
+        "PUT /cmdb/sources/{source}" => json!({"on_new": "ignore"}),
+        "POST /cmdb/sources/{source}/records" => json!({"records": [{"model": "team", "attributes": {"name": "intruders"}}]}),
+        "PUT /cmdb/precedence" => json!({"model": "*", "attribute": "*", "ranks": ["import"]}),
+        "POST /cmdb/models/{model}/instances/{id}/merge" => json!({"others": ["t"]}),
+        "POST /cmdb/reviews/{id}/decision" => json!({"decision": "reject"}),
         "POST /jobs/executions" => json!({"script": {"language": "sh", "content": "id"}, "targets": target}),
         "POST /jobs/executions/{id}/retry" => json!({"nodes": [node]}),
         "POST /nodes/enrolment-tokens" => json!({}),
@@ -70,6 +75,8 @@ const BARE: &[&str] = &[
     "DELETE /cmdb/groups/{name}",
     "DELETE /cmdb/models/{model}",
     "DELETE /cmdb/models/{model}/instances/{id}",
+    "DELETE /cmdb/models/{model}/instances/{id}/sources/{source}",
+    "DELETE /cmdb/sources/{source}",
     "POST /catalogs/refresh",
     "POST /jobs/executions/{id}/cancel",
     "DELETE /nodes/{id}",
@@ -156,6 +163,7 @@ async fn a_viewer_changes_nothing_through_any_of_them() {
                 .replace("{id}", &id)
                 .replace("{model}", "team")
                 .replace("{name}", "theirs")
+                .replace("{source}", "import")
                 .replace("{action}", "plan")
                 .replace("{task}", "1");
             let (status, problem) = vera.send(method, &format!("/api/v1{at}"), sent).await;

@@ -170,14 +170,14 @@ impl Cmdb {
                 let mut patch = row.attributes.clone();
                 patch.retain(|k, v| before.data.get(k).unwrap_or(&Json::Null) != v);
                 may_edit(who, m, patch.keys())?;
-                let after = self.patch_in(tx, who, m, &id, patch, row.version, why).await?;
+                let after = self.write_in(tx, who, m, &id, patch, row.version, why).await?;
                 let outcome = if after.version == before.version { RowOutcome::Unchanged } else { RowOutcome::Updated };
                 Ok((outcome, after))
             }
             (BulkAction::Create | BulkAction::Upsert, None) => {
                 let attributes = without_nulls(m.with_defaults(Json::Object(row.attributes.clone())));
                 m.check_instance(&attributes)?;
-                Ok((RowOutcome::Created, self.insert_in(tx, who, m, attributes, why).await?))
+                Ok((RowOutcome::Created, self.make_in(tx, who, m, attributes, why).await?))
             }
             (BulkAction::Create, Some(_)) | (BulkAction::Update | BulkAction::Delete, None) => {
                 let said: Vec<String> = bulk.key.iter().map(|k| format!("{k} {}", row.attributes.get(k).unwrap_or(&Json::Null))).collect();
@@ -252,7 +252,7 @@ impl Cmdb {
                 patch.retain(|k, v| now.data.get(k).unwrap_or(&Json::Null) != v);
                 // What discovery writes it would write again.
                 patch.retain(|k, _| m.attribute(k).is_none_or(|a| a.editable));
-                self.patch_in(&mut tx, who, &m, id, patch, None, why).await?
+                self.write_in(&mut tx, who, &m, id, patch, None, why).await?
             }
             None => {
                 let actor = who.actor().to_string();

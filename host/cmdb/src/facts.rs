@@ -15,7 +15,9 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::builtin::SERVICES;
 use crate::instances::{instance, missing};
-use crate::model::{Attribute, Model, check_value, collection};
+use crate::model::{Attribute, AttributeKind, Model, check_value, collection};
+use crate::sources::AGENT;
+use crate::sources::claims::{How, Word, decide};
 use crate::{Cmdb, CmdbError, Instance};
 
 /// What an agent found on its node.
@@ -43,6 +45,8 @@ const VOLATILE: &[(&str, &str)] = &[("mounts", "used_bytes"), ("mounts", "size_b
 const VOLATILE_SERVICE: &[&str] = &["pid"];
 /// The kernel computes the boot time anew from a clock that is being corrected: less than this is no reboot.
 const BOOT_TIME_DRIFT_MS: i64 = 60_000;
+/// How exactly it is known when an agent last spoke of a record.
+const HEARD_MS: i64 = 3_600_000;
 /// Most services taken from one node.
 const MAX_SERVICES: usize = 500;
 /// Addresses that say nothing of who has them.
@@ -67,7 +71,7 @@ impl Cmdb {
         }
         let found = self.find_host(node_id, &node).await?;
         let host = match found {
-            None => self.insert_in(&mut tx, who, &host_model, Json::Object(node), Some("found by its agent")).await?,
+            None => self.found_in(&mut tx, who, &host_model, node, "found by its agent").await?,
             Some(before) => self.merge(&mut tx, who, &host_model, &before, node, "reported by its agent").await?,
         };
         let mut services = Vec::new();
@@ -93,7 +97,7 @@ impl Cmdb {
                 None => {
                     let name = format!("{identity}@{}", host.label);
                     attributes.insert("name".into(), name.into());
-                    self.insert_in(&mut tx, who, &m, Json::Object(attributes), Some("found running on its host")).await?
+                    self.found_in(&mut tx, who, &m, attributes, "found running on its host").await?
                 }
                 Some(before) => {
                     // The name may have been given by a person.
@@ -190,6 +194,13 @@ impl Cmdb {
         Ok(None)
     }
 
+    async fn found_in(&self, tx: &mut Tx, who: &Principal, m: &Model, found: Map<String, Json>, why: &str) -> Result<Instance, CmdbError> {
+        let made = self.insert_in(tx, who, m, Json::Object(found), Some(why)).await?;
+        self.born_in(tx, m, &made, Word::of(AGENT, How::Reported)).await?;
+        Ok(made)
+    }
+
+    /// What an agent says of a record that is there: its values count where the rules of precedence have it so.
     async fn merge(
         &self,
         tx: &mut Tx,
@@ -204,17 +215,29 @@ impl Cmdb {
         if drifted(before.data.get("boot_time"), found.get("boot_time")) {
             found.remove("boot_time");
         }
+        let rows = self.claims_in(tx, id).await?;
+        let word = Word::of(AGENT, How::Reported);
+        let settings = self.settings().await?;
+        let decided = decide(&settings.precedence, m, &before.data, before.updated_at, &rows, word, &found);
         let mut after = before.data.clone();
         if let Json::Object(o) = &mut after {
-            o.extend(found.clone());
+            o.extend(decided.patch.clone());
         }
-        if still(m, &before.data) != still(m, &after) {
-            return self.patch_in(tx, who, m, id, found, None, Some(why)).await;
+        let after = crate::instances::without_nulls(after);
+        let merged = if still(m, &before.data) != still(m, &after) {
+            self.patch_in(tx, who, m, id, decided.patch, None, Some(why)).await?
+        } else {
+            if before.data != after {
+                self.docs.touch(tx, &collection(&m.name), id, after.clone()).await?;
+            }
+            instance(m, Document { data: after, ..before })
+        };
+        // A row that says the same is written again only when it would soon look old.
+        let heard = rows.get(AGENT).is_some_and(|r| r.vanished_at.is_none() && r.last_seen > word.now - HEARD_MS);
+        if !heard || !decided.claims.is_empty() {
+            self.keep_in(tx, m, id, &rows, word, decided.claims).await?;
         }
-        if before.data != after {
-            self.docs.touch(tx, &collection(&m.name), id, after.clone()).await?;
-        }
-        Ok(instance(m, Document { data: after, ..before }))
+        Ok(merged)
     }
 
     /// The node of an instance: a host's own, or that of the host that it runs on.
@@ -235,7 +258,7 @@ impl Cmdb {
 }
 
 /// Machine ids and serial numbers that vendors put in place of one.
-fn meaningful(v: &str) -> bool {
+pub(crate) fn meaningful(v: &str) -> bool {
     let v = v.trim();
     v.len() >= 4
         && !v.chars().all(|c| c == '0' || c == '-')
@@ -275,25 +298,32 @@ fn known_rows(a: &Attribute, v: &Json) -> Option<Json> {
 
 /// The attributes without what moves all the time, rows and lists in one order.
 fn still(m: &Model, attributes: &Json) -> Json {
-    let mut out = attributes.clone();
-    if m.name == "host" {
-        for (table, column) in VOLATILE {
-            for row in out.get_mut(*table).and_then(Json::as_array_mut).into_iter().flatten() {
-                if let Json::Object(r) = row {
-                    r.remove(*column);
-                }
+    let keep = |k: &String| m.name == "host" || !VOLATILE_SERVICE.contains(&k.as_str());
+    attributes.as_object().into_iter().flatten().filter(|(k, _)| keep(k)).map(|(k, v)| (k.clone(), still_value(m, k, v))).collect()
+}
+
+/// One value, so that two which only look different are equal: without what moves all the time, rows and lists in one order, times in one spelling.
+pub(crate) fn still_value(m: &Model, attribute: &str, value: &Json) -> Json {
+    let mut out = value.clone();
+    match (&mut out, m.attribute(attribute).map(|a| a.kind)) {
+        (Json::String(s), Some(AttributeKind::Timestamp)) => {
+            if let Some(t) = plenum_store::filter::normal_time(s) {
+                *s = t;
             }
         }
-    }
-    if let Json::Object(o) = &mut out {
-        o.retain(|k, _| m.name == "host" || !VOLATILE_SERVICE.contains(&k.as_str()));
-        for rows in o.values_mut().filter_map(Json::as_array_mut) {
+        (Json::Array(rows), _) => {
+            for (_, column) in VOLATILE.iter().filter(|(table, _)| m.name == "host" && *table == attribute) {
+                rows.iter_mut().filter_map(Json::as_object_mut).for_each(|r| {
+                    r.remove(*column);
+                });
+            }
             rows.sort_by_cached_key(|r| {
                 // The columns in one order too: PostgreSQL keeps its own.
                 let sorted: BTreeMap<&String, &Json> = r.as_object().into_iter().flatten().collect();
                 if r.is_object() { json!(sorted).to_string() } else { r.to_string() }
             });
         }
+        _ => {}
     }
     out
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::model::{Model, collection};
 use crate::scope::{sees_a_part, shown, shown_changes};
+use crate::sources::claims::{How, Word};
 use crate::{Cmdb, CmdbError};
 
 /// A record of a model.
@@ -136,9 +137,23 @@ impl Cmdb {
         let m = self.stored_in(&mut tx, model).await?.model;
         let attributes = without_nulls(m.with_defaults(attributes));
         m.check_instance(&attributes)?;
-        let made = self.insert_in(&mut tx, who, &m, attributes, why).await?;
+        let made = self.make_in(&mut tx, who, &m, attributes, why).await?;
         tx.commit().await?;
         Ok(shown(who, &m, made))
+    }
+
+    /// A new instance by a direct write, with where its values come from.
+    pub(crate) async fn make_in(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        m: &Model,
+        attributes: Json,
+        why: Option<&str>,
+    ) -> Result<Instance, CmdbError> {
+        let made = self.insert_in(tx, who, m, attributes, why).await?;
+        self.born_in(tx, m, &made, Word::of(&self.source_of(who), How::Written)).await?;
+        Ok(made)
     }
 
     pub(crate) async fn insert_in(
@@ -176,7 +191,7 @@ impl Cmdb {
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
         crate::bulk::may_edit(who, &m, patch.keys())?;
-        let after = self.patch_in(&mut tx, who, &m, id, patch, expected, why).await?;
+        let after = self.write_in(&mut tx, who, &m, id, patch, expected, why).await?;
         tx.commit().await?;
         Ok(shown(who, &m, after))
     }
@@ -234,6 +249,7 @@ impl Cmdb {
         let gone = gone.ok_or_else(|| missing(&m.name, id))?;
         tx.execute("DELETE FROM cmdb_associations WHERE from_id = ?", plenum_store::params![id]).await?;
         tx.execute("DELETE FROM cmdb_associations WHERE to_id = ?", plenum_store::params![id]).await?;
+        tx.execute("DELETE FROM cmdb_claims WHERE record = ?", plenum_store::params![id]).await?;
         self.tell(tx, who, "deleted", m, id, &m.label(&gone.data, id), Some(&gone.data), None).await?;
         Ok(())
     }

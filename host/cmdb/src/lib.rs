@@ -17,6 +17,7 @@ pub mod model;
 pub mod query;
 mod rules;
 mod scope;
+pub mod sources;
 pub mod table;
 
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use scope::sees_a_part;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "cmdb", version: 1, sql: include_str!("../migrations/1.sql") },
     Migration { set: "cmdb_query", version: 1, sql: include_str!("../migrations/query_1.sql") },
+    Migration { set: "cmdb_quality", version: 1, sql: include_str!("../migrations/quality_1.sql") },
 ];
 
 /// What the CMDB refuses or fails at.
@@ -135,12 +137,23 @@ pub struct Cmdb {
     pub(crate) access: Access,
     /// One node's facts are written at a time: reconciling looks first and writes then.
     pub(crate) reconciling: Arc<tokio::sync::Mutex<()>>,
+    /// What was set for sources.
+    pub(crate) known: sources::Known,
+    /// Which source direct writes count as, where it is not told by who calls.
+    pub(crate) acting: Option<&'static str>,
 }
 
 impl Cmdb {
     /// On a migrated database; brings the built-in models up to date.
     pub async fn new(db: Db, docs: Documents, access: Access) -> Result<Cmdb, CmdbError> {
-        let cmdb = Cmdb { db, docs, access, reconciling: Arc::default() };
+        let cmdb = Cmdb {
+            db,
+            docs,
+            access,
+            reconciling: Arc::default(),
+            known: sources::Known::default(),
+            acting: None,
+        };
         let mut tx = cmdb.db.begin().await?;
         if tx.dialect() == plenum_store::Dialect::Postgres {
             // Several hosts may start at once.

@@ -98,6 +98,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     secrets.retire_older(&db).await?;
     workflows.start_engine(shutdown.clone());
 
+    let tended = cmdb.clone();
     let app = App {
         db: db.clone(),
         access,
@@ -110,6 +111,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
         shutdown: shutdown.clone(),
     };
     tasks.spawn(prune(events, jobs.clone(), shutdown.clone()));
+    tasks.spawn(tend(tended, shutdown.clone()));
     let agent_port = jobs.clone();
     let stop = shutdown.clone();
     tasks.spawn(async move {
@@ -177,6 +179,26 @@ async fn prune(events: Events, jobs: Jobs, stop: CancellationToken) {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(3600)) => {}
             () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Marks and archives what the CMDB's sources no longer have, every ten minutes.
+async fn tend(cmdb: Cmdb, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(600)) => {}
+            () = stop.cancelled() => return,
+        }
+        match cmdb.sweep_sources_now().await {
+            Ok(s) if s == Default::default() => {}
+            Ok(s) => tracing::info!(
+                vanished = s.vanished,
+                archived = s.archived,
+                changed = s.changed,
+                "records that their sources no longer have"
+            ),
+            Err(e) => tracing::warn!(error = %e, "what sources no longer have cannot be marked"),
         }
     }
 }

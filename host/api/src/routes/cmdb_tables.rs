@@ -413,7 +413,8 @@ impl File {
         let together = if how.all { plenum_cmdb::MAX_ROWS } else { TOGETHER };
         for some in good.chunks(together) {
             let rows = some.iter().map(|(_, r)| (*r).clone()).collect();
-            let done = app.cmdb.bulk(who, model, Bulk { rows, dry_run, ..how.clone() }).await?;
+            let import = app.cmdb.from_source(plenum_cmdb::sources::IMPORT);
+            let done = import.bulk(who, model, Bulk { rows, dry_run, ..how.clone() }).await?;
             answer.add(done, |i| some.get(i).map_or(0, |(line, _)| *line));
         }
         answer.rows.sort_by_key(|r| r.row);

@@ -2,6 +2,7 @@
 
 mod records;
 mod scope;
+mod sources;
 
 use plenum_access::{Role, UserPrincipal};
 use plenum_store::{Db, Events};
