@@ -41,6 +41,8 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /cmdb/models/{model}/instances/{id}/restore" => json!({"version": version}),
         "PUT /cmdb/sources/{source}" => json!({"on_new": "ignore"}),
         "POST /cmdb/sources/{source}/records" => json!({"records": [{"model": "team", "attributes": {"name": "intruders"}}]}),
+        "PUT /cmdb/health/rules/{rule}" => json!({"id": "mine", "check": {"kind": "conflict"}}),
+        "POST /cmdb/health/repair" => json!({"rule": "owner", "record": "t"}),
         "PUT /cmdb/precedence" => json!({"model": "*", "attribute": "*", "ranks": ["import"]}),
         "POST /cmdb/models/{model}/instances/{id}/merge" => json!({"others": ["t"]}),
         "POST /cmdb/reviews/{id}/decision" => json!({"decision": "reject"}),
@@ -77,6 +79,8 @@ const BARE: &[&str] = &[
     "DELETE /cmdb/models/{model}/instances/{id}",
     "DELETE /cmdb/models/{model}/instances/{id}/sources/{source}",
     "DELETE /cmdb/sources/{source}",
+    "DELETE /cmdb/health/rules/{rule}",
+    "POST /cmdb/health/runs",
     "POST /catalogs/refresh",
     "POST /jobs/executions/{id}/cancel",
     "DELETE /nodes/{id}",
@@ -164,6 +168,7 @@ async fn a_viewer_changes_nothing_through_any_of_them() {
                 .replace("{model}", "team")
                 .replace("{name}", "theirs")
                 .replace("{source}", "import")
+                .replace("{rule}", "mine")
                 .replace("{action}", "plan")
                 .replace("{task}", "1");
             let (status, problem) = vera.send(method, &format!("/api/v1{at}"), sent).await;

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod feed;
 mod graph;
 pub mod groups;
+pub mod health;
 mod instances;
 pub mod model;
 pub mod query;
@@ -48,6 +49,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "cmdb", version: 1, sql: include_str!("../migrations/1.sql") },
     Migration { set: "cmdb_query", version: 1, sql: include_str!("../migrations/query_1.sql") },
     Migration { set: "cmdb_quality", version: 1, sql: include_str!("../migrations/quality_1.sql") },
+    Migration { set: "cmdb_quality", version: 2, sql: include_str!("../migrations/quality_2.sql") },
 ];
 
 /// What the CMDB refuses or fails at.
@@ -139,6 +141,8 @@ pub struct Cmdb {
     pub(crate) reconciling: Arc<tokio::sync::Mutex<()>>,
     /// What was set for sources.
     pub(crate) known: sources::Known,
+    /// Told when a run of the data quality rules is wanted.
+    pub(crate) health_wanted: Arc<tokio::sync::Notify>,
     /// Which source direct writes count as, where it is not told by who calls.
     pub(crate) acting: Option<&'static str>,
 }
@@ -152,6 +156,7 @@ impl Cmdb {
             access,
             reconciling: Arc::default(),
             known: sources::Known::default(),
+            health_wanted: Arc::default(),
             acting: None,
         };
         let mut tx = cmdb.db.begin().await?;
@@ -174,6 +179,7 @@ impl Cmdb {
             };
             cmdb.write_model(&mut tx, &model, version, true).await?;
         }
+        cmdb.seed_health(&mut tx).await?;
         tx.commit().await?;
         Ok(cmdb)
     }

@@ -183,22 +183,26 @@ async fn prune(events: Events, jobs: Jobs, stop: CancellationToken) {
     }
 }
 
-/// Marks and archives what the CMDB's sources no longer have, every ten minutes.
+/// What the CMDB does by itself: marks and archives what its sources no longer have, every ten minutes; asks the rules of data quality once a
+/// day, and when somebody wants it.
 async fn tend(cmdb: Cmdb, stop: CancellationToken) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(600)) => {}
+            () = tokio::time::sleep(Duration::from_secs(600)) => match cmdb.sweep_sources_now().await {
+                Ok(s) if s == Default::default() => {}
+                Ok(s) => tracing::info!(vanished = s.vanished, archived = s.archived, changed = s.changed, "records that their sources no longer have"),
+                Err(e) => tracing::warn!(error = %e, "what sources no longer have cannot be marked"),
+            },
+            () = cmdb.health_wanted() => {}
             () = stop.cancelled() => return,
         }
-        match cmdb.sweep_sources_now().await {
-            Ok(s) if s == Default::default() => {}
-            Ok(s) => tracing::info!(
-                vanished = s.vanished,
-                archived = s.archived,
-                changed = s.changed,
-                "records that their sources no longer have"
-            ),
-            Err(e) => tracing::warn!(error = %e, "what sources no longer have cannot be marked"),
+        // Cut when the host stops: the next start says so of the run.
+        let done = tokio::select! {
+            done = cmdb.tend_health() => done,
+            () = stop.cancelled() => return,
+        };
+        if let Err(e) = done {
+            tracing::warn!(error = %e, "the rules of data quality could not be asked");
         }
     }
 }

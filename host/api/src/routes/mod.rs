@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod cmdb;
 pub mod cmdb_feed;
 pub mod cmdb_query;
+pub mod cmdb_health;
 pub mod cmdb_sources;
 pub mod cmdb_tables;
 pub mod events;
@@ -32,6 +33,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(cmdb::router())
         .merge(cmdb_feed::router())
         .merge(cmdb_query::router())
+        .merge(cmdb_health::router())
         .merge(cmdb_sources::router())
         .merge(cmdb_tables::router())
         .merge(events::router())
