@@ -10,6 +10,8 @@ import { Clip, Empty, Icon, Loading, Note, PageHead, Panel, ProblemNote, Status,
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { HealthPanel } from '../quality/findings';
+import { SourcesPanel } from '../quality/SourcesPanel';
 import { History } from './History';
 import { InstanceForm, ReferenceInput } from './InstanceForm';
 import { MapPanel } from './MapPanel';
@@ -108,6 +110,8 @@ export default function Instance() {
         </div>
         <div className="stack">
           <RelatedPanel model={m} instance={i} />
+          <HealthPanel model={m.name} id={i.id} />
+          <SourcesPanel model={m} id={i.id} />
           {nodeId && <WorkPanel nodeId={nodeId} />}
         </div>
       </div>
