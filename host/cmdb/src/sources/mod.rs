@@ -143,9 +143,12 @@ impl Settings {
     }
 }
 
+/// Settings with the time of asking.
+type Asked = Option<(Instant, Arc<Settings>)>;
+
 /// The settings, believed for a moment.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Known(Arc<RwLock<Option<(Instant, Arc<Settings>)>>>);
+pub(crate) struct Known(Arc<RwLock<Asked>>);
 
 impl Known {
     pub(crate) fn forget(&self) {
