@@ -125,7 +125,7 @@ impl Cmdb {
             let Some(last) = batch.last() else { return Ok(seen) };
             after.clone_from(&last.id);
             seen += batch.len() as i64;
-            let around = self.around(m, &batch).await?;
+            let around = self.linked_around(m, &batch).await?;
             let known = self.known_values(&ready, &batch).await?;
             let business = self.business(&around).await?;
             let since = self.found_before(&batch).await?;
@@ -214,7 +214,7 @@ impl Cmdb {
     }
 
     /// Associations and sources of a batch.
-    async fn around(&self, m: &Model, batch: &[Document]) -> Result<HashMap<String, Around>, CmdbError> {
+    async fn linked_around(&self, m: &Model, batch: &[Document]) -> Result<HashMap<String, Around>, CmdbError> {
         let (marks, ids) = listed(batch.iter().map(|d| d.id.as_str()));
         let mut limited = ids.clone();
         limited.push(MAX_LINKS.into());
