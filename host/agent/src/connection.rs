@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plenum_agent_protocol::v1::agent_client::AgentClient;
 use plenum_agent_protocol::v1::agent_message::Body;
-use plenum_agent_protocol::v1::{AgentMessage, Heartbeat, Hello, HostMessage, Welcome, host_message};
+use plenum_agent_protocol::v1::{AgentMessage, Heartbeat, Hello, HostMessage, Metrics as MetricsMessage, Settings, Welcome, host_message};
 use rand::Rng;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -16,17 +16,16 @@ use tonic::{Code, Streaming};
 
 use crate::VERSION;
 use crate::engine::{Engine, Limits, now_ms};
-use crate::enrol::{refused, renew, renew_at_ms};
+use crate::enrol::{expired, refused, renew, renew_at_ms, renewal_check};
 use crate::error::AgentError;
 use crate::facts::{Collector, Facts};
+use crate::metrics::{Metrics, Shared};
 use crate::procfs;
 use crate::state::{Identity, StateDir};
 use crate::tls::{Trust, dial};
 
 /// How long a dialled host may take to say Welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
-/// How often the certificate's age is looked at.
-const RENEWAL_CHECK: Duration = Duration::from_secs(600);
 
 /// Pauses between attempts to reach the host.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +60,7 @@ pub struct Agent {
     identity: Identity,
     engine: Engine,
     collector: Arc<Collector>,
+    metrics: Metrics,
     backoff: Backoff,
     started_ms: i64,
 }
@@ -72,8 +72,14 @@ impl Agent {
     /// When it holds no enrolment, or cannot be used.
     pub fn open(state: StateDir, limits: Limits, collector: Arc<Collector>, backoff: Backoff) -> Result<Self, AgentError> {
         let identity = state.identity()?.ok_or_else(|| AgentError::NotEnrolled(state.root().to_path_buf()))?;
+        let metrics = Metrics::open(state.root(), state.settings(), limits.max_metrics_bytes);
         let engine = Engine::open(&state, limits)?;
-        Ok(Self { state, identity, engine, collector, backoff, started_ms: now_ms() })
+        Ok(Self { state, identity, engine, collector, metrics, backoff, started_ms: now_ms() })
+    }
+
+    /// Looks at its machine's metrics together with others.
+    pub fn share_metrics(&mut self, shared: Arc<Shared>) {
+        self.metrics.share(shared);
     }
 
     /// Its executions.
@@ -91,12 +97,20 @@ impl Agent {
     /// Connects, and connects again, until told to stop. Scripts run on while there is no connection.
     pub async fn serve(mut self, stop: CancellationToken) {
         let mut failures = 0_u32;
+        let sampler = tokio::spawn(self.metrics.clone().sample(stop.clone()));
         loop {
             let connected = tokio::select! {
                 () = stop.cancelled() => break,
                 ended = self.connect() => ended,
             };
             let (error, welcomed) = connected;
+            let error = match expired(&self.identity.certificate_pem, now_ms()) {
+                // TLS says it in words that nobody understands, or not at all.
+                Some(when) if welcomed.is_none() && !matches!(error, AgentError::Unreachable { .. } | AgentError::Proxy { .. }) => {
+                    AgentError::CertificateExpired(when)
+                }
+                _ => error,
+            };
             // A host that takes the connection and drops it at once must be spared as one that does not answer.
             failures = if welcomed.is_some_and(|at| at.elapsed() > Duration::from_secs(10)) { 1 } else { failures.saturating_add(1) };
             let refusal = matches!(error, AgentError::Refused { code: Code::PermissionDenied | Code::Unauthenticated, .. });
@@ -108,11 +122,13 @@ impl Agent {
             }
         }
         self.engine.shutdown().await;
+        // Ends with `stop`.
+        let _ = sampler.await;
     }
 
     /// One connection, to its end.
     async fn connect(&mut self) -> (AgentError, Option<Instant>) {
-        let mut client = match dial(&self.identity.host, &Trust::Identity(&self.identity)).await {
+        let mut client = match dial(&self.identity.host, self.identity.proxy.as_deref(), &Trust::Identity(&self.identity)).await {
             Ok(client) => client,
             Err(error) => return (error, None),
         };
@@ -153,10 +169,12 @@ impl Agent {
         let seconds = |given: u32, default: u64| Duration::from_secs(if given == 0 { default } else { given.into() });
         let mut heartbeat = every(seconds(welcome.heartbeat_s, 15));
         let mut look = every(seconds(welcome.facts_s, 300));
-        let mut renewal = every(RENEWAL_CHECK);
+        let mut renewal = every(renewal_check(&self.identity.certificate_pem));
         let (found, mut facts) = mpsc::channel::<Facts>(1);
         // A new connection may be to a new host process that knows nothing: the first look is always sent.
         let mut sent: Option<[u8; 32]> = None;
+        let store = self.metrics.store().clone();
+        let mut batches = Batches::Unasked;
         // Nothing below waits for the host to read: while it does not, its acknowledgements still have to come in.
         loop {
             tokio::select! {
@@ -164,6 +182,16 @@ impl Agent {
                     Ok(Some(HostMessage { body: Some(host_message::Body::CollectFacts(_)) })) => {
                         sent = None;
                         self.collect(&found);
+                    }
+                    Ok(Some(HostMessage { body: Some(host_message::Body::Settings(settings)) })) => {
+                        self.settle(settings);
+                        if batches == Batches::Unasked {
+                            batches = Batches::After(0);
+                        }
+                    }
+                    Ok(Some(HostMessage { body: Some(host_message::Body::MetricsAck(ack)) })) => {
+                        store.acknowledge(ack.up_to_seq);
+                        batches = Batches::After(ack.up_to_seq);
                     }
                     Ok(Some(message)) => self.told(message),
                     Ok(None) => return AgentError::Disconnected("the host closed the connection".to_owned()),
@@ -176,9 +204,14 @@ impl Agent {
                         self.engine.say(Body::Facts(facts.message));
                     }
                 }
+                (seq, data) = store.after(batches.seq()), if batches != Batches::Unasked && batches != Batches::Sent => {
+                    // One at a time: a host that is slow with them is not slow with results.
+                    batches = Batches::Sent;
+                    self.engine.say(Body::Metrics(MetricsMessage { seq, data }));
+                }
                 _ = renewal.tick() => {
                     if let Err(error) = self.renew_when_due(client).await {
-                        tracing::warn!(code = error.code(), %error, "cannot renew the certificate; trying again in 10 minutes");
+                        tracing::warn!(code = error.code(), %error, "cannot renew the certificate; trying again");
                     }
                 }
             }
@@ -191,8 +224,22 @@ impl Agent {
             Some(host_message::Body::Cancel(cancel)) => self.engine.cancel(&cancel.execution_id),
             Some(host_message::Body::Ack(ack)) => self.engine.acknowledge(&ack.execution_id, ack.up_to_seq, ack.finished),
             // A second Welcome, or something that a newer host says.
-            Some(host_message::Body::Welcome(_) | host_message::Body::CollectFacts(_)) | None => {}
+            Some(
+                host_message::Body::Welcome(_)
+                | host_message::Body::CollectFacts(_)
+                | host_message::Body::Settings(_)
+                | host_message::Body::MetricsAck(_),
+            )
+            | None => {}
         }
+    }
+
+    fn settle(&self, settings: Settings) {
+        if let Err(error) = self.state.save_settings(&settings) {
+            // They come again with the next connection.
+            tracing::warn!(code = error.code(), %error, "cannot keep the host's settings");
+        }
+        self.metrics.set(settings);
     }
 
     fn hello(&self) -> Hello {
@@ -237,6 +284,26 @@ impl Agent {
         self.identity = identity;
         tracing::info!(node = self.identity.node_id, "certificate renewed");
         Ok(())
+    }
+}
+
+/// Where the sending of metrics stands in a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Batches {
+    /// The host has not said that it takes them.
+    Unasked,
+    /// The next one after this goes.
+    After(u64),
+    /// One is on its way.
+    Sent,
+}
+
+impl Batches {
+    fn seq(self) -> u64 {
+        match self {
+            Self::After(seq) => seq,
+            Self::Unasked | Self::Sent => u64::MAX,
+        }
     }
 }
 

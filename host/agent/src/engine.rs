@@ -36,6 +36,8 @@ pub struct Limits {
     pub max_queued: usize,
     /// Bytes of output on the disk that the host has not acknowledged; beyond it output is counted and dropped.
     pub max_spool_bytes: u64,
+    /// Bytes of metrics on the disk that the host has not acknowledged; beyond it the oldest go.
+    pub max_metrics_bytes: u64,
     /// What a script gets between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
     /// The program that answers to `supervise`: this one.
@@ -48,6 +50,7 @@ impl Default for Limits {
             slots: Arc::new(Semaphore::new(10)),
             max_queued: 1000,
             max_spool_bytes: 256 * 1024 * 1024,
+            max_metrics_bytes: 8 * 1024 * 1024,
             kill_grace: Duration::from_secs(2),
             // Survives the file's replacement by an upgrade, which a path would not.
             supervisor: PathBuf::from("/proc/self/exe"),

@@ -1,5 +1,7 @@
 //! Becoming a node, and staying one: the first certificate for a one-time token, later ones for the certificate at hand.
 
+use std::time::Duration;
+
 use plenum_agent_protocol::EnrolmentToken;
 use plenum_agent_protocol::v1::agent_client::AgentClient;
 use plenum_agent_protocol::v1::{EnrolRequest, RenewRequest};
@@ -51,9 +53,9 @@ pub(crate) fn refused(status: &tonic::Status) -> AgentError {
 ///
 /// # Errors
 /// When the host cannot be reached, is not the one in the token, or refuses the token.
-pub async fn enrol(host: &str, token: &EnrolmentToken, machine: &Machine) -> Result<Identity, AgentError> {
+pub async fn enrol(host: &str, proxy: Option<&str>, token: &EnrolmentToken, machine: &Machine) -> Result<Identity, AgentError> {
     let (key_pem, csr_pem) = key_and_request(&machine.hostname)?;
-    let mut client = dial(host, &Trust::Fingerprint(token.ca_sha256)).await?;
+    let mut client = dial(host, proxy, &Trust::Fingerprint(token.ca_sha256)).await?;
     let request = EnrolRequest {
         token: token.secret.clone(),
         csr_pem,
@@ -67,7 +69,14 @@ pub async fn enrol(host: &str, token: &EnrolmentToken, machine: &Machine) -> Res
         let reason = "the CA certificate that it sent is not the one in the token".to_owned();
         return Err(AgentError::Untrusted { host: host.to_owned(), against: "token", reason });
     }
-    Ok(Identity { node_id: answer.node_id, host: host.to_owned(), key_pem, certificate_pem: answer.certificate_pem, ca_pem: answer.ca_pem })
+    Ok(Identity {
+        node_id: answer.node_id,
+        host: host.to_owned(),
+        proxy: proxy.map(str::to_owned),
+        key_pem,
+        certificate_pem: answer.certificate_pem,
+        ca_pem: answer.ca_pem,
+    })
 }
 
 /// A new certificate, with a new key, for the same node.
@@ -79,10 +88,29 @@ pub(crate) async fn renew(client: &mut AgentClient<Channel>, identity: &Identity
 
 /// When to renew, milliseconds since 1970: two thirds into the certificate's life, which leaves a third for a host that is away.
 pub(crate) fn renew_at_ms(certificate_pem: &str) -> Result<i64, AgentError> {
+    let (from, to) = life(certificate_pem)?;
+    Ok((from + (to - from) / 3 * 2) * 1000)
+}
+
+/// How often to look whether it is time: some times within the last third, however short the life is.
+pub(crate) fn renewal_check(certificate_pem: &str) -> Duration {
+    let life = life(certificate_pem).map_or(i64::MAX, |(from, to)| to - from);
+    Duration::from_secs(u64::try_from(life / 30).unwrap_or(1).clamp(1, 600))
+}
+
+/// When the certificate expired, if it did by this machine's clock.
+pub(crate) fn expired(certificate_pem: &str, now_ms: i64) -> Option<String> {
+    let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    let end = certificate.validity().not_after;
+    (end.timestamp() * 1000 < now_ms).then(|| end.to_string())
+}
+
+/// From when to when it is valid, seconds since 1970.
+fn life(certificate_pem: &str) -> Result<(i64, i64), AgentError> {
     let what = "the certificate in the agent's identity";
     let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|e| damaged(what, &e))?;
     let (_, certificate) = X509Certificate::from_der(&der).map_err(|e| damaged(what, &e))?;
     let validity = certificate.validity();
-    let (from, to) = (validity.not_before.timestamp(), validity.not_after.timestamp());
-    Ok((from + (to - from) / 3 * 2) * 1000)
+    Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }

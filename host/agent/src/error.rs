@@ -20,6 +20,22 @@ pub enum AgentError {
         /// What the network said.
         reason: String,
     },
+    /// The proxy does not lead to the host.
+    #[error("cannot reach the host at {host} through the proxy {proxy}: {reason}")]
+    Proxy {
+        /// The proxy, without a password.
+        proxy: String,
+        /// Address that was wanted.
+        host: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The agent's own certificate is past its time.
+    #[error(
+        "this machine's certificate expired on {0} by this machine's clock, so the host does not let it in: set the clock if it is wrong, else enrol again \
+         (`plenum-agent enrol --force` with a new token)"
+    )]
+    CertificateExpired(String),
     /// Whoever answers is not the host that the token (or the enrolment) names.
     #[error(
         "the machine at {host} is not the Plenum host of this {against}: {reason}. Nothing secret was sent. Check the address; if the host was set up anew, \
@@ -93,6 +109,8 @@ impl AgentError {
         match self {
             Self::Token(error) => error.code(),
             Self::Unreachable { .. } => "agent.host_unreachable",
+            Self::Proxy { .. } => "agent.proxy",
+            Self::CertificateExpired(_) => "agent.certificate_expired",
             Self::Untrusted { .. } => "agent.host_untrusted",
             Self::Refused { .. } => "agent.refused",
             Self::Disconnected(_) => "agent.disconnected",

@@ -17,6 +17,7 @@ use crate::engine::Limits;
 use crate::enrol::{Machine, enrol};
 use crate::error::AgentError;
 use crate::facts::Collector;
+use crate::metrics::Shared;
 use crate::state::{StateDir, failed};
 
 /// Enrolments at the same time: the host makes a key check and a certificate for each.
@@ -86,7 +87,7 @@ impl Fleet<'_> {
             }
             let host = self.host.to_owned();
             enrolments.spawn(async move {
-                let identity = enrol(&host, &token, &machine).await?;
+                let identity = enrol(&host, None, &token, &machine).await?;
                 state.save_identity(&identity)?;
                 Ok((index, state))
             });
@@ -96,10 +97,12 @@ impl Fleet<'_> {
         }
 
         let mut agents = JoinSet::new();
+        let shared = Arc::new(Shared::default());
         for (index, state) in states {
             let mut collector = Collector::simulated(machine(self.prefix, index));
             collector.share(&base);
-            let agent = Agent::open(state, self.limits.clone(), Arc::new(collector), Backoff::default())?;
+            let mut agent = Agent::open(state, self.limits.clone(), Arc::new(collector), Backoff::default())?;
+            agent.share_metrics(shared.clone());
             agents.spawn(agent.serve(stop.clone()));
         }
         ready();

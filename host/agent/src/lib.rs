@@ -2,7 +2,8 @@
 //!
 //! One connection, dialled out ([`connection`]). What arrives goes to the [`engine`], which accepts an execution once ([`journal`]), keeps
 //! what it reports on the disk until the host has it ([`spool`]) and runs it below a supervisor process ([`supervise`]) that can always
-//! find, and end, all that a script started. [`facts`] reads the machine and the services on it from `/proc` and `/sys`.
+//! find, and end, all that a script started. [`facts`] reads the machine and the services on it from `/proc` and `/sys`,
+//! [`metrics`] how busy they are.
 
 pub mod connection;
 pub mod engine;
@@ -11,8 +12,11 @@ pub mod error;
 pub mod facts;
 pub mod faults;
 pub mod fleet;
+pub mod install;
 pub mod journal;
+pub mod metrics;
 pub mod procfs;
+pub mod proxy;
 mod runner;
 pub mod spool;
 pub mod state;

@@ -12,6 +12,8 @@ use plenum_agent::engine::Limits;
 use plenum_agent::enrol::{enrol, is_of};
 use plenum_agent::facts::Collector;
 use plenum_agent::fleet::Fleet;
+use plenum_agent::install::{Install, Step, perform};
+use plenum_agent::proxy::Proxy;
 use plenum_agent::state::StateDir;
 use plenum_agent::{AgentError, supervise};
 use plenum_agent_protocol::EnrolmentToken;
@@ -57,7 +59,53 @@ enum Command {
         #[command(flatten)]
         state: State,
         #[command(flatten)]
+        way: Way,
+        #[command(flatten)]
         bounds: Bounds,
+    },
+    /// Install this program as a systemd service, enrolled and started: its program, its state directory, a user when one is wanted, a unit.
+    Install {
+        /// The host's agent port, `name:port`; left out where the state directory is enrolled already.
+        #[arg(long, env = "PLENUM_AGENT_HOST", requires = "token")]
+        host: Option<String>,
+        /// Enrolment token from the portal. The variable keeps it out of the process list.
+        #[arg(long, env = "PLENUM_AGENT_TOKEN", hide_env_values = true, requires = "host")]
+        token: Option<String>,
+        /// Run the agent as this system user, which is made when it is missing; scripts then run as that user only. Root otherwise.
+        #[arg(long)]
+        user: Option<String>,
+        /// The program goes into `bin` below this directory.
+        #[arg(long, default_value = "/usr/local")]
+        prefix: PathBuf,
+        /// Install into an image whose root this is, without enrolling and starting.
+        #[arg(long, default_value = "/")]
+        root: PathBuf,
+        /// Print what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        state: State,
+        #[command(flatten)]
+        way: Way,
+        #[command(flatten)]
+        bounds: Bounds,
+    },
+    /// Undo `install`: stop and remove the service and the program. The state stays unless told otherwise.
+    Uninstall {
+        /// The program is in `bin` below this directory.
+        #[arg(long, default_value = "/usr/local")]
+        prefix: PathBuf,
+        /// Root of an image.
+        #[arg(long, default_value = "/")]
+        root: PathBuf,
+        /// Remove the state directory too, and with it the machine's enrolment and what the host has not taken yet.
+        #[arg(long)]
+        purge: bool,
+        /// Print what would be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        state: State,
     },
     /// Enrol if not done yet with the host that made the token, then run. The token of an enrolment that is there may be long used.
     Up {
@@ -102,6 +150,27 @@ struct Enrolment {
     /// Enrolment token from the portal. The variable keeps it out of the process list.
     #[arg(long, env = "PLENUM_AGENT_TOKEN", hide_env_values = true)]
     token: String,
+    #[command(flatten)]
+    way: Way,
+}
+
+#[derive(Args)]
+struct Way {
+    /// HTTP proxy on the way to the host: `http://[user:password@]name:port`; `none` for a direct way. Remembered with the enrolment. The
+    /// variable keeps a password out of the process list.
+    #[arg(long, env = "PLENUM_AGENT_PROXY", hide_env_values = true)]
+    proxy: Option<String>,
+}
+
+impl Way {
+    /// As it is to be from now on; `None` where nothing was said.
+    fn proxy(&self) -> Result<Option<Option<String>>, AgentError> {
+        match self.proxy.as_deref().map(str::trim) {
+            None => Ok(None),
+            Some("" | "none") => Ok(Some(None)),
+            Some(text) => Proxy::parse(text).map(|_| Some(Some(text.to_owned()))),
+        }
+    }
 }
 
 #[derive(Args)]
@@ -122,6 +191,9 @@ struct Bounds {
     /// Disk for output that the host has not taken yet, in MiB; beyond it output is counted and dropped.
     #[arg(long, default_value_t = 256)]
     spool_mib: u64,
+    /// Disk for metrics that the host has not taken yet, in MiB; beyond it the oldest go.
+    #[arg(long, default_value_t = 8)]
+    metrics_mib: u64,
     /// Seconds between SIGTERM and SIGKILL when a script is cancelled or runs out of time.
     #[arg(long, default_value_t = 2)]
     kill_grace: u64,
@@ -136,9 +208,24 @@ impl Bounds {
             slots: Arc::new(Semaphore::new(self.max_running.clamp(1, Semaphore::MAX_PERMITS))),
             max_queued: self.max_queued,
             max_spool_bytes: self.spool_mib.saturating_mul(1024 * 1024),
+            max_metrics_bytes: self.metrics_mib.saturating_mul(1024 * 1024),
             kill_grace: Duration::from_secs(self.kill_grace),
             ..Limits::default()
         }
+    }
+
+    /// What differs from the defaults, as arguments for a unit.
+    fn arguments(&self) -> Vec<String> {
+        let all = [
+            ("--max-running", self.max_running as u64, 10),
+            ("--max-queued", self.max_queued as u64, 1000),
+            ("--spool-mib", self.spool_mib, 256),
+            ("--metrics-mib", self.metrics_mib, 8),
+            ("--kill-grace", self.kill_grace, 2),
+            ("--max-backoff", self.max_backoff, 15),
+        ];
+        let differs = all.into_iter().filter(|(_, value, usual)| value != usual);
+        differs.flat_map(|(flag, value, _)| [flag.to_owned(), value.to_string()]).collect()
     }
 
     fn backoff(&self) -> Backoff {
@@ -172,8 +259,14 @@ fn act(command: Command) -> Result<(), AgentError> {
             let state = StateDir::open(&state.state)?;
             runtime(1)?.block_on(enrol_here(&state, &enrolment, force))
         }
-        Command::Run { state, bounds } => {
+        Command::Run { state, way, bounds } => {
             let state = StateDir::open(&state.state)?;
+            if let (Some(proxy), Some(mut identity)) = (way.proxy()?, state.identity()?)
+                && identity.proxy != proxy
+            {
+                identity.proxy = proxy;
+                state.save_identity(&identity)?;
+            }
             runtime(1)?.block_on(run(state, &bounds))
         }
         Command::Up { enrolment, state, bounds } => {
@@ -182,8 +275,10 @@ fn act(command: Command) -> Result<(), AgentError> {
                 match state.identity()? {
                     Some(mut identity) if is_of(&identity, &EnrolmentToken::parse(&enrolment.token)?) => {
                         // The host may have moved; who it is does not depend on where.
-                        if identity.host != enrolment.host {
+                        let proxy = enrolment.way.proxy()?.unwrap_or_else(|| identity.proxy.clone());
+                        if identity.host != enrolment.host || identity.proxy != proxy {
                             identity.host.clone_from(&enrolment.host);
+                            identity.proxy = proxy;
                             state.save_identity(&identity)?;
                         }
                     }
@@ -192,6 +287,40 @@ fn act(command: Command) -> Result<(), AgentError> {
                 }
                 run(state, &bounds).await
             })
+        }
+        Command::Install { host, token, user, prefix, root, dry_run, state, way, bounds } => {
+            let program = std::env::current_exe().map_err(|source| AgentError::State {
+                action: "find",
+                path: PathBuf::from("/proc/self/exe"),
+                source,
+            })?;
+            if way.proxy()?.is_some() && host.is_none() {
+                return Err(AgentError::Usage(
+                    "a proxy is kept with the enrolment: give --host and --token too, or run `plenum-agent run --proxy ...` once".into(),
+                ));
+            }
+            let install = Install { root, program, prefix, state: state.state, user, enrol: host.clone(), arguments: bounds.arguments() };
+            if host.is_some() && !install.here() {
+                return Err(AgentError::Usage(
+                    "an image is not enrolled: every machine needs an enrolment of its own; leave --host and --token out".into(),
+                ));
+            }
+            let enrolment = host.zip(token).map(|(host, token)| Enrolment { host, token, way });
+            carry_out(&install.steps(), dry_run, install.here(), || {
+                let Some(enrolment) = &enrolment else { return Ok(()) };
+                let state = StateDir::open(&install.state)?;
+                let token = EnrolmentToken::parse(&enrolment.token)?;
+                match state.identity()? {
+                    // Installed anew, with the command at hand: it is what it was.
+                    Some(identity) if is_of(&identity, &token) => Ok(()),
+                    _ => runtime(1)?.block_on(enrol_here(&state, enrolment, true)),
+                }
+            })
+        }
+        Command::Uninstall { prefix, root, purge, dry_run, state } => {
+            let install =
+                Install { root, program: PathBuf::new(), prefix, state: state.state, user: None, enrol: None, arguments: Vec::new() };
+            carry_out(&install.undo(purge), dry_run, install.here(), || Ok(()))
         }
         Command::Facts => {
             let facts = Collector::new().collect("");
@@ -216,6 +345,23 @@ fn act(command: Command) -> Result<(), AgentError> {
     }
 }
 
+/// Goes through steps, or prints them.
+fn carry_out(steps: &[Step], dry_run: bool, here: bool, enrol: impl Fn() -> Result<(), AgentError>) -> Result<(), AgentError> {
+    if dry_run {
+        steps.iter().for_each(|step| print(&step.to_string()));
+        return Ok(());
+    }
+    if here && !nix::unistd::geteuid().is_root() {
+        return Err(AgentError::Usage("a service is installed by root: use sudo, or --dry-run to see what would be done".into()));
+    }
+    for step in steps {
+        let done = if let Step::Enrol { .. } = step { enrol() } else { perform(step) };
+        done?;
+        print(&format!("done: {}", step.to_string().lines().next().unwrap_or_default()));
+    }
+    Ok(())
+}
+
 fn print(line: &str) {
     // Whoever closed our output does not want it.
     let _ = writeln!(std::io::stdout(), "{line}");
@@ -237,7 +383,8 @@ async fn enrol_here(state: &StateDir, enrolment: &Enrolment, force: bool) -> Res
     if let (false, Some(identity)) = (force, state.identity()?) {
         return Err(AgentError::AlreadyEnrolled { path: state.root().to_path_buf(), node_id: identity.node_id });
     }
-    let identity = enrol(&enrolment.host, &token, &Collector::new().machine()).await?;
+    let proxy = enrolment.way.proxy()?.flatten();
+    let identity = enrol(&enrolment.host, proxy.as_deref(), &token, &Collector::new().machine()).await?;
     state.save_identity(&identity)?;
     print(&format!("enrolled as node {} of {}", identity.node_id, identity.host));
     Ok(())

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! identity.json   key, certificate, CA, node id, host: one file, so that a renewal replaces all of it or nothing
+//! settings        what the host last said of how to work
+//! metrics/        batches of metrics that the host has not acknowledged
 //! journal         which execution keys have run
 //! spool/          one folder for each execution whose end the host has not acknowledged
 //! lock            held while an agent runs
@@ -12,6 +14,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use plenum_agent_protocol::v1::Settings;
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AgentError;
@@ -24,6 +28,9 @@ pub struct Identity {
     pub node_id: String,
     /// `name:port` of the host.
     pub host: String,
+    /// HTTP proxy on the way to it, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
     /// Private key, PEM.
     pub key_pem: String,
     /// Certificate, PEM.
@@ -94,6 +101,24 @@ impl StateDir {
         let text = serde_json::to_vec_pretty(identity).map_err(|e| failed("write", &path, e.into()))?;
         faults::step("identity", || write_atomically(&path, &text).and_then(|()| sync_folder(&path))).map_err(|e| failed("write", &path, e))
     }
+
+    /// What the host last said of how to work; the usual when it has said nothing, or that cannot be read.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        fs::read(self.root.join("settings")).ok().and_then(|bytes| Settings::decode(bytes.as_slice()).ok()).unwrap_or_default()
+    }
+
+    /// Remembers what the host said.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_settings(&self, settings: &Settings) -> Result<(), AgentError> {
+        if self.settings() == *settings {
+            return Ok(());
+        }
+        let path = self.root.join("settings");
+        write_atomically(&path, &settings.encode_to_vec()).map_err(|e| failed("write", &path, e))
+    }
 }
 
 pub(crate) fn failed(action: &'static str, path: &Path, source: io::Error) -> AgentError {
@@ -125,8 +150,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(&dir.path().join("agent")).unwrap();
         assert!(state.identity().unwrap().is_none());
-        let identity =
-            Identity { node_id: "n1".into(), host: "h:1".into(), key_pem: "k".into(), certificate_pem: "c".into(), ca_pem: "a".into() };
+        let identity = Identity {
+            node_id: "n1".into(),
+            host: "h:1".into(),
+            proxy: None,
+            key_pem: "k".into(),
+            certificate_pem: "c".into(),
+            ca_pem: "a".into(),
+        };
         state.save_identity(&identity).unwrap();
         assert_eq!(state.identity().unwrap().unwrap().node_id, "n1");
         let mode = fs::metadata(state.root().join("identity.json")).unwrap().permissions().mode();

@@ -22,6 +22,7 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::AgentError;
+use crate::proxy::Proxy;
 use crate::state::Identity;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -126,12 +127,19 @@ pub(crate) fn damaged(what: &str, reason: &impl ToString) -> AgentError {
 }
 
 /// Dials the host and checks it; returns a client on that one connection.
-pub(crate) async fn dial(host: &str, trust: &Trust<'_>) -> Result<AgentClient<Channel>, AgentError> {
+pub(crate) async fn dial(host: &str, proxy: Option<&str>, trust: &Trust<'_>) -> Result<AgentClient<Channel>, AgentError> {
     let unreachable = |reason: String| AgentError::Unreachable { host: host.to_owned(), reason };
     let connector = TlsConnector::from(Arc::new(trust.config()?));
     let name = ServerName::try_from(HOST_SERVER_NAME).map_err(|e| damaged("the host's fixed name", &e))?;
     let shaken = async {
-        let tcp = TcpStream::connect(host).await.map_err(|e| unreachable(e.to_string()))?;
+        let tcp = match proxy {
+            None => TcpStream::connect(host).await.map_err(|e| unreachable(e.to_string()))?,
+            Some(text) => {
+                let proxy = Proxy::parse(text)?;
+                let through = |reason: String| AgentError::Proxy { proxy: proxy.address().to_owned(), host: host.to_owned(), reason };
+                proxy.connect(host).await.map_err(through)?
+            }
+        };
         tcp.set_nodelay(true).map_err(|e| unreachable(e.to_string()))?;
         connector.connect(name, tcp).await.map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(Error::InvalidCertificate(reason)) => AgentError::Untrusted {

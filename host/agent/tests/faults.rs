@@ -2,6 +2,8 @@
 //! The agent is the real program; it runs nothing twice and each end is told, with what is known of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+// Each of these tests needs a part of it.
+#[allow(dead_code)]
 mod support;
 
 use std::fs;

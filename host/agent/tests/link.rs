@@ -1,6 +1,8 @@
 //! Agent and host: enrolment, trust, loss of either. The agent is the real program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+// Each of these tests needs a part of it.
+#[allow(dead_code)]
 mod support;
 
 use std::fs;
@@ -279,6 +281,47 @@ async fn a_certificate_is_renewed_before_it_expires() {
     }
     assert_eq!(conn.node, "node-1");
     assert_eq!(host.counters.renewals.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn metrics_wait_for_a_host_that_takes_them_and_survive_its_absence() {
+    use plenum_agent_protocol::v1::MetricsAck;
+    let mut host = Host::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut agent = up(&host, dir.path());
+    let (mut conn, _) = host.connection().await;
+    // A host that has not said that it takes metrics gets none.
+    for _ in 0..3 {
+        assert!(!matches!(conn.hear().await, Body::Metrics(_)));
+    }
+    conn.tell(host_message::Body::Settings(settings_of(1))).await;
+    let first = metrics(&mut conn).await;
+    // Not acknowledged: no second one, and the same again in the next connection. The agent goes on looking meanwhile, over a restart too.
+    agent.kill().await.unwrap();
+    drop(conn);
+    let _agent = up(&host, dir.path());
+    let (mut conn, _) = host.connection().await;
+    conn.tell(host_message::Body::Settings(settings_of(1))).await;
+    let again = metrics(&mut conn).await;
+    assert_eq!(again, first);
+    for seq in first.seq..first.seq + 3 {
+        conn.tell(host_message::Body::MetricsAck(MetricsAck { up_to_seq: seq })).await;
+        assert_eq!(metrics(&mut conn).await.seq, seq + 1);
+    }
+    let waiting = fs::read_dir(dir.path().join("metrics")).unwrap().count();
+    assert!(waiting >= 1, "what is not acknowledged is kept");
+}
+
+fn settings_of(seconds: u32) -> plenum_agent_protocol::v1::Settings {
+    plenum_agent_protocol::v1::Settings { metrics_s: seconds, metrics_send_s: seconds, ..Default::default() }
+}
+
+async fn metrics(conn: &mut support::Conn) -> plenum_agent_protocol::v1::Metrics {
+    loop {
+        if let Body::Metrics(metrics) = conn.hear().await {
+            return metrics;
+        }
+    }
 }
 
 #[tokio::test]

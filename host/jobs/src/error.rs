@@ -84,6 +84,7 @@ impl JobsError {
             JobsError::Store(_) => "jobs.database",
             JobsError::Cmdb { code, .. } => code,
             JobsError::NotFound { what: "node", .. } => "jobs.unknown_node",
+            JobsError::NotFound { what: "policy", .. } => "jobs.unknown_policy",
             JobsError::NotFound { .. } => "jobs.unknown_execution",
             JobsError::Invalid { code, .. } => code,
             JobsError::NoTargets(_) => "jobs.no_targets",

@@ -27,6 +27,8 @@ struct OutboxInner {
     cancels: VecDeque<String>,
     runs: VecDeque<String>,
     collect: bool,
+    settings: bool,
+    metrics: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(crate) enum Out {
     Cancel(String),
     Run(String),
     Collect,
+    Settings,
+    MetricsAck(u64),
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,6 +74,18 @@ impl Outbox {
         self.notify.notify_one();
     }
 
+    /// The agent is to be told its settings.
+    pub fn settings(&self) {
+        lock(&self.inner).settings = true;
+        self.notify.notify_one();
+    }
+
+    /// Metrics up to this batch have been taken.
+    pub fn metrics(&self, seq: u64) {
+        lock(&self.inner).metrics = Some(seq);
+        self.notify.notify_one();
+    }
+
     fn pop(&self) -> Option<Out> {
         let mut inner = lock(&self.inner);
         // Acks first: they free the agent's disk. A Cancel comes after its Run, or the agent would not know what to end.
@@ -81,6 +97,12 @@ impl Outbox {
         }
         if let Some(c) = inner.cancels.pop_front() {
             return Some(Out::Cancel(c));
+        }
+        if std::mem::take(&mut inner.settings) {
+            return Some(Out::Settings);
+        }
+        if let Some(seq) = inner.metrics.take() {
+            return Some(Out::MetricsAck(seq));
         }
         std::mem::take(&mut inner.collect).then_some(Out::Collect)
     }
@@ -308,6 +330,11 @@ impl Hub {
 
     pub fn outbox(&self, node: &str) -> Option<Arc<Outbox>> {
         lock(&self.inner).conns.get(node).map(|c| c.outbox.clone())
+    }
+
+    /// All agents are to be told their settings.
+    pub fn tell_settings(&self) {
+        lock(&self.inner).conns.values().for_each(|c| c.outbox.settings());
     }
 
     /// `sent_at` is written: now they may be sent.

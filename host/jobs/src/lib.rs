@@ -11,11 +11,13 @@ mod executions;
 mod groups;
 mod hub;
 pub mod inventory;
+mod metrics;
 pub mod model;
 mod nodes;
 mod pasted;
 pub mod plan;
 mod printed;
+mod policies;
 mod retention;
 mod retry;
 mod scope;
@@ -43,8 +45,10 @@ use tokio_util::task::TaskTracker;
 
 pub use error::JobsError;
 pub use inventory::Inventory;
+pub use metrics::{CheckState, LastValue, NodeMetrics, Point};
 pub use model::*;
 pub use nodes::issue_enrolment_token;
+pub use policies::{CheckSpec, NodePolicy, NodeSettings, PolicyDraft, PolicySettings, ScrapeSpec};
 pub use scope::{AGENTS_OWN, script_name};
 pub use sql::forget_secret_environments;
 
@@ -60,6 +64,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "jobs_runs", version: 2, sql: include_str!("../migrations/runs_2.sql") },
     Migration { set: "jobs_runs", version: 3, sql: include_str!("../migrations/runs_3.sql") },
     Migration { set: "jobs_runs", version: 4, sql: include_str!("../migrations/runs_4.sql") },
+    Migration { set: "jobs_nodes", version: 1, sql: include_str!("../migrations/nodes_1.sql") },
 ];
 
 /// How the job service behaves.
@@ -130,6 +135,8 @@ pub(crate) struct Inner {
     pub states: mpsc::UnboundedSender<String>,
     /// Newest facts that no worker has taken yet: one for each node, however often it sends.
     pub facts: Mutex<HashMap<String, (bytes::Bytes, String)>>,
+    pub metrics: metrics::LastValues,
+    pub policies: policies::Policies,
     pub revs: Arc<AtomicI64>,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
@@ -164,10 +171,13 @@ impl Jobs {
             decisions,
             states,
             facts: Mutex::default(),
+            metrics: metrics::LastValues::default(),
+            policies: policies::Policies::default(),
             revs,
             stop,
             tasks,
         });
+        inner.policies.load(&inner.db).await?;
         inner.recover().await?;
         inner.tasks.spawn(writer.run(reports_rx, decisions_rx, inner.stop.clone()));
         inner.tasks.spawn(inner.clone().sweep());

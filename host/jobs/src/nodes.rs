@@ -153,6 +153,10 @@ impl Jobs {
         emit(&mut tx, NewEvent { kind: "plenum.node.renamed".into(), source: "/nodes".into(), subject: format!("node/{id}"), data })
             .await?;
         tx.commit().await?;
+        // Other policies may fit the new name.
+        if let Some(outbox) = inner.hub.outbox(id) {
+            outbox.settings();
+        }
         inner.find_node(id).await
     }
 
@@ -174,6 +178,7 @@ impl Jobs {
             tx.commit().await?;
         }
         inner.hub.kill(id, revoked());
+        inner.metrics.forget(id);
         inner.decide(inner.hub.of_node(id).into_iter().map(|execution| Cmd::Close {
             execution,
             nodes: vec![id.to_owned()],

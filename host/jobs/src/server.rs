@@ -146,6 +146,7 @@ impl Inner {
         let say = |body| v1::HostMessage { body: Some(body) };
         let gone = |_| Status::unavailable("the agent reads no more");
         tx.send(Ok(say(host_message::Body::Welcome(welcome)))).await.map_err(gone)?;
+        conn.outbox.settings();
         self.decide([online]);
         let sender = async {
             loop {
@@ -155,6 +156,15 @@ impl Inner {
                     }
                     Out::Cancel(execution_id) => host_message::Body::Cancel(v1::Cancel { execution_id }),
                     Out::Collect => host_message::Body::CollectFacts(v1::CollectFacts {}),
+                    Out::Settings => match sql::node(&self.db, node).await {
+                        Ok(Some(known)) => host_message::Body::Settings(self.policies.message(&known.name)),
+                        Ok(None) => continue,
+                        Err(error) => {
+                            tracing::warn!(node, %error, "the agent's settings could not be read; it goes on with what it has");
+                            continue;
+                        }
+                    },
+                    Out::MetricsAck(up_to_seq) => host_message::Body::MetricsAck(v1::MetricsAck { up_to_seq }),
                     Out::Run(id) => match self.hub.run_message(&id, node) {
                         Some(run) => host_message::Body::Run(run),
                         None => continue,
@@ -195,6 +205,14 @@ impl Inner {
                 }
                 Some(agent_message::Body::Facts(f)) => {
                     self.take_facts(node, f).await;
+                    continue;
+                }
+                Some(agent_message::Body::Metrics(m)) => {
+                    if let Err(reason) = self.metrics.take(node, m.data) {
+                        tracing::warn!(node, reason, "a batch of metrics is damaged; dropped");
+                    }
+                    // Acknowledged in any case: it would not be better the next time.
+                    conn.outbox.metrics(m.seq);
                     continue;
                 }
                 // A second Hello, or something of a newer agent.

@@ -45,14 +45,19 @@ impl Ca {
         Arc::new(Self { leaf_pem: format!("{}{pem}", leaf.pem()), leaf_key_pem: leaf_key.serialize_pem(), pem, sha256, issuer })
     }
 
-    /// Certificates are made old enough to be renewed when `old`.
-    fn sign(&self, csr: &str, node: &str, old: bool) -> String {
+    /// Certificates are made old enough to be renewed when `old`, or valid for some seconds.
+    fn sign(&self, csr: &str, node: &str, old: bool, short_s: Option<u64>) -> String {
         let mut request = CertificateSigningRequestParams::from_pem(csr).unwrap();
         request.params.distinguished_name = rcgen::DistinguishedName::new();
         request.params.distinguished_name.push(DnType::CommonName, node);
         let year = if old { 2000 } else { 2025 };
         request.params.not_before = rcgen::date_time_ymd(year, 1, 1);
         request.params.not_after = rcgen::date_time_ymd(if old { 2030 } else { 3000 }, 1, 1);
+        if let Some(seconds) = short_s {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            request.params.not_before = rcgen::date_time_ymd(1970, 1, 1) + now;
+            request.params.not_after = request.params.not_before + Duration::from_secs(seconds);
+        }
         request.signed_by(&self.issuer).unwrap().pem()
     }
 
@@ -66,6 +71,8 @@ pub struct Counters {
     pub enrolments: AtomicU32,
     pub renewals: AtomicU32,
     pub old_certificates: bool,
+    /// First certificates are valid for so many seconds.
+    pub short_s: Option<u64>,
 }
 
 struct Service {
@@ -92,14 +99,14 @@ impl Agent for Service {
         }
         self.machines.lock().unwrap().push(request.machine_id);
         let node_id = format!("node-{n}");
-        let certificate_pem = self.ca.sign(&request.csr_pem, &node_id, self.counters.old_certificates);
+        let certificate_pem = self.ca.sign(&request.csr_pem, &node_id, self.counters.old_certificates, self.counters.short_s);
         Ok(Response::new(EnrolResponse { node_id, certificate_pem, ca_pem: self.ca.pem.clone() }))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         let (node, _) = node_of(&request)?;
         self.counters.renewals.fetch_add(1, Ordering::SeqCst);
-        Ok(Response::new(RenewResponse { certificate_pem: self.ca.sign(&request.into_inner().csr_pem, &node, false) }))
+        Ok(Response::new(RenewResponse { certificate_pem: self.ca.sign(&request.into_inner().csr_pem, &node, false, None) }))
     }
 
     type ConnectStream = ReceiverStream<Result<HostMessage, Status>>;
@@ -117,7 +124,6 @@ pub struct Host {
     pub ca: Arc<Ca>,
     pub address: SocketAddr,
     pub counters: Arc<Counters>,
-    #[allow(dead_code)]
     pub machines: Arc<Mutex<Vec<String>>>,
     arrivals: mpsc::UnboundedReceiver<Conn>,
     server: tokio::task::JoinHandle<()>,
@@ -185,14 +191,12 @@ impl Conn {
     }
 
     /// The next message, or nothing when the agent is gone.
-    #[allow(dead_code)]
     pub async fn try_hear(&mut self) -> Option<Body> {
         let message = tokio::time::timeout(PATIENCE, self.from_agent.message()).await.expect("the agent says nothing");
         message.ok().flatten()?.body
     }
 
     /// Tells it if it is still there.
-    #[allow(dead_code)]
     pub async fn try_tell(&self, body: host_message::Body) {
         let _ = self.to_agent.send(Ok(HostMessage { body: Some(body) })).await;
     }

@@ -4,6 +4,8 @@
 mod cmdb;
 mod delivery;
 mod results;
+mod faults;
+mod metrics;
 mod rules;
 mod strategy;
 mod support;

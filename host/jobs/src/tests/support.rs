@@ -237,8 +237,18 @@ impl FakeAgent {
         self.tx.send(v1::AgentMessage { body: Some(body) }).await.unwrap();
     }
 
-    /// The next message, or how the connection ended.
+    /// The next message that is not about settings, which come when they come; or how the connection ended.
     pub async fn hear(&mut self) -> Result<host_message::Body, tonic::Status> {
+        loop {
+            match self.hear_any().await? {
+                host_message::Body::Settings(_) => {}
+                body => return Ok(body),
+            }
+        }
+    }
+
+    /// The next message, or how the connection ended.
+    pub async fn hear_any(&mut self) -> Result<host_message::Body, tonic::Status> {
         match soon(self.from.message()).await? {
             Some(m) => Ok(m.body.unwrap()),
             None => Err(tonic::Status::ok("end")),
