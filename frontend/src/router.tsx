@@ -33,6 +33,8 @@ export function makeRouter() {
     page('/sources/reviews', () => import('./features/quality/Reviews')),
     page('/sources/precedence', () => import('./features/quality/Precedence')),
     page('/nodes', () => import('./features/nodes/Nodes')),
+    page('/nodes/policies', () => import('./features/nodes/Policies')),
+    page('/nodes/$id', () => import('./features/nodes/Node')),
     page('/jobs', () => import('./features/jobs/Jobs')),
     page('/jobs/run', () => import('./features/jobs/RunScript')),
     page('/jobs/$id', () => import('./features/jobs/Execution')),

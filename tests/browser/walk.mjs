@@ -626,6 +626,7 @@ const PAGES = {
   precedence: '/sources/precedence',
   nodes: '/nodes',
   enrol: '/nodes?enrol=1',
+  'node-policies': '/nodes/policies',
   jobs: '/jobs',
   job: `/jobs/${seen.job}`,
   'run-script': '/jobs/run',

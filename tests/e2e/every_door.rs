@@ -49,6 +49,7 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /jobs/executions" => json!({"script": {"language": "sh", "content": "id"}, "targets": target}),
         "POST /jobs/executions/{id}/retry" => json!({"nodes": [node]}),
         "POST /nodes/enrolment-tokens" => json!({}),
+        "POST /node-policies" | "PUT /node-policies/{id}" => json!({"name": "theirs", "nodes": "*", "settings": {"metrics_s": 0}}),
         "PATCH /nodes/{id}" => json!({"name": "mine"}),
         "POST /plugins" => json!({"id": "inspection-center", "permissions": []}),
         "PUT /plugins/{id}/settings" | "POST /plugins/{id}/upgrade" | "POST /plugins/{id}/rollback" => json!({}),
@@ -83,6 +84,7 @@ const BARE: &[&str] = &[
     "POST /cmdb/health/runs",
     "POST /catalogs/refresh",
     "POST /jobs/executions/{id}/cancel",
+    "DELETE /node-policies/{id}",
     "DELETE /nodes/{id}",
     "POST /nodes/{id}/collect",
     "DELETE /plugins/{id}",
@@ -99,6 +101,7 @@ async fn state(admin: &Client) -> Value {
     let mut all = serde_json::Map::new();
     for path in
         ["users", "tokens", "cmdb/groups", "cmdb/models", "cmdb/models/team/instances", "plugins", "schedules", "workflows", "nodes/enrolment-tokens"]
+        ["users", "tokens", "cmdb/models", "cmdb/models/team/instances", "plugins", "schedules", "workflows", "nodes/enrolment-tokens", "node-policies"]
     {
         all.insert(path.to_owned(), admin.get(&format!("/api/v1/{path}")).await["items"].clone());
     }

@@ -12,6 +12,7 @@ import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { HealthPanel } from '../quality/findings';
 import { SourcesPanel } from '../quality/SourcesPanel';
+import { NodeCharts } from '../nodes/Charts';
 import { History } from './History';
 import { InstanceForm, ReferenceInput } from './InstanceForm';
 import { MapPanel } from './MapPanel';
@@ -105,6 +106,11 @@ export default function Instance() {
           {[...sections].map(([section, attributes]) => (
             <Section key={section} title={maybe(`section.${section}`, section || t('section.general'))} attributes={attributes} instance={i} />
           ))}
+          {nodeId && can('nodes.read') && (
+            <Panel title={t('nodeMetrics.title')} actions={<Link to={`/nodes/${nodeId}`}>{t('nav.nodes')}</Link>}>
+              <NodeCharts id={nodeId} />
+            </Panel>
+          )}
           <MapPanel model={m.name} id={i.id} />
           <History model={m} id={i.id} label={i.label || i.id} version={i.version} />
         </div>

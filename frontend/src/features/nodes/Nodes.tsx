@@ -21,14 +21,11 @@ export default function Nodes() {
       key: 'name',
       title: t('nodes.name'),
       text: (n) => n.name,
-      render: (n) =>
-        n.host_instance_id ? (
-          <Link to={`/cmdb/host/${n.host_instance_id}`}>
-            <Clip>{n.name}</Clip>
-          </Link>
-        ) : (
+      render: (n) => (
+        <Link to={`/nodes/${n.id}`}>
           <Clip>{n.name}</Clip>
-        ),
+        </Link>
+      ),
     },
     {
       key: 'state',
@@ -59,7 +56,7 @@ export default function Nodes() {
   );
   return (
     <div className="page">
-      <PageHead title={t('nav.nodes')} sub={t('nodes.lead')} actions={enrol} />
+      <PageHead title={t('nav.nodes')} sub={t('nodes.lead')} actions={<><Link to="/nodes/policies">{t('nodePolicy.title')}</Link>{enrol}</>} />
       <ResourceList<Node>
         id="nodes"
         label={t('nav.nodes')}
@@ -92,6 +89,7 @@ function Actions({ node }: { node: Node }) {
   const live = node.state !== 'revoked';
   const items = [
     ...(can('jobs.run') && live ? [{ key: 'run', label: t('jobs.runScript'), onClick: () => void navigate({ to: '/jobs/run', search: { node: node.id } as never }) }] : []),
+    ...(node.host_instance_id ? [{ key: 'record', label: t('nodes.see'), onClick: () => void navigate({ to: `/cmdb/host/${node.host_instance_id}` }) }] : []),
     { key: 'jobs', label: t('nodes.jobs'), onClick: () => void navigate({ to: '/jobs', search: { node_id: node.id } as never }) },
     ...(can('nodes.manage') && live
       ? [

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod jobs_results;
 pub mod jobs_retry;
 pub mod jobs_types;
+pub mod node_metrics;
 pub mod nodes;
 pub mod overview;
 pub mod plugin_data;
@@ -40,6 +41,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(jobs::router())
         .merge(jobs_results::router())
         .merge(jobs_retry::router())
+        .merge(node_metrics::router())
         .merge(nodes::router())
         .merge(overview::router())
         .merge(catalog::router())
