@@ -345,7 +345,8 @@ impl Jobs {
                     return Err(invalid("/version", "somebody has changed it meanwhile; look at it again, then repeat the change"));
                 }
                 tx.execute(
-                    "UPDATE job_node_policies SET name = ?, nodes = ?, place = ?, settings = ?, version = version + 1, updated_at = ?, updated_by = ? WHERE id = ?",
+                    "UPDATE job_node_policies SET name = ?, nodes = ?, place = ?, settings = ?, version = version + 1, updated_at = ?,
+                     updated_by = ? WHERE id = ?",
                     params![&name, draft.nodes.trim(), draft.place, settings.clone(), now, &by, id],
                 )
                 .await?;
