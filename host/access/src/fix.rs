@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::grant::{Grant, Touches};
+use crate::grant::{Grant, KEEPS_TO_ATTRIBUTES, Touches};
 use crate::permission::Permission;
 
 /// Values of a list that are written out; of more, only what is to be added.
@@ -13,7 +13,7 @@ pub(crate) fn line(grant: &Grant, permission: Permission, touches: Touches<'_>) 
     let name = permission.name();
     let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let scope = grant.permissions.get(name);
-    for (key, value) in touches.iter().filter(|(_, v)| !v.is_empty()) {
+    for (key, value) in touches.iter().filter(|touch| **touch != KEEPS_TO_ATTRIBUTES) {
         if scope.is_none_or(|s| !s.allows(key, value)) {
             wanted.entry(key).or_default().push(value);
         }
@@ -72,6 +72,11 @@ mod tests {
                 Permission::JobsRun,
                 &[("models", "host"), ("users", "a\"b")],
                 r#"in plugin.toml, under [[permissions]] name = "jobs.run", write into its scope: users = ["nobody", "a\"b"]"#,
+            ),
+            (
+                Permission::JobsRun,
+                &[("users", "")],
+                r#"in plugin.toml, under [[permissions]] name = "jobs.run", write into its scope: users = ["nobody", ""]"#,
             ),
         ] {
             assert_eq!(line(&g, permission, touches), line_);

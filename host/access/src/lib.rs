@@ -161,7 +161,8 @@ impl Access {
             }
             Principal::Plugin(p) => {
                 if !p.grant.allows(permission, touches) {
-                    let what: Vec<String> = touches.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}: {v}")).collect();
+                    let what: Vec<String> =
+                        touches.iter().filter(|t| **t != KEEPS_TO_ATTRIBUTES).map(|(k, v)| format!("{k}: {v}")).collect();
                     return denied(format!(
                         "plugin {} has no grant for {} ({}); {}; then have an administrator grant it",
                         p.id,
