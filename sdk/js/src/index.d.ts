@@ -282,6 +282,32 @@ export namespace plugins {
   function call<T = any>(plugin: string, action: string, input: unknown): T;
 }
 
+/** Requests to the outside. Permission `http.outgoing`. */
+export namespace outgoing {
+  interface Options {
+    headers?: Record<string, string>;
+    body?: string | Uint8Array;
+    /** Makes the body. */
+    json?: unknown;
+  }
+  /** What came back; 404 and 500 are answers too. */
+  class Answer {
+    status: number;
+    /** Names in lower case. */
+    headers: Record<string, string>;
+    body: Uint8Array;
+    /** Throws unless the status is of 200 to 299. */
+    success(): this;
+    text(): string;
+    json<T = any>(): T;
+  }
+  function request(method: string, url: string, options?: Options): Answer;
+  function get(url: string, options?: Options): Answer;
+  function post(url: string, options?: Options): Answer;
+  function put(url: string, options?: Options): Answer;
+  function remove(url: string, options?: Options): Answer;
+}
+
 /** Scripts on nodes. Permissions `jobs.run`, `jobs.read`. */
 export namespace jobs {
   interface Script {

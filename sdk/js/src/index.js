@@ -5,8 +5,8 @@
 //   const router = new Router().get('/count', () => ({ debian: cmdb.query('host', { filter: 'os_id == "debian"' }).count() }));
 //   export default definePlugin({ http: router });
 //
-// Every interface of the platform is a namespace: cmdb, store, keyvalue, jobs, workflow, events, plugins, log, context, clock, random. The
-// component imports the functions that the code reaches, and no others.
+// Every interface of the platform is a namespace: cmdb, store, keyvalue, jobs, workflow, events, plugins, outgoing, log, context, clock, random.
+// The component imports the functions that the code reaches, and no others.
 export * as clock from './clock.js';
 export * as cmdb from './cmdb.js';
 export * as context from './context.js';
@@ -14,6 +14,7 @@ export * as events from './events.js';
 export * as jobs from './jobs.js';
 export * as keyvalue from './keyvalue.js';
 export * as log from './log.js';
+export * as outgoing from './outgoing.js';
 export * as plugins from './plugins.js';
 export * as random from './random.js';
 export * as store from './store.js';

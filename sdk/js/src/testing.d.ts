@@ -18,6 +18,9 @@ export class Fake {
   /** Says what actions of other plugins answer. */
   onCall(f: (plugin: string, action: string, input: any) => unknown): void;
   calls(): [string, any][];
+  /** Says what the outside answers: a status, and bytes, text or what becomes JSON. */
+  onRequest(f: (method: string, url: string, body: Uint8Array) => [number, unknown]): void;
+  outgoing(): string[];
   bucket(name: string): Map<string, Uint8Array>;
   at(now: number): void;
   advance(ms: number): void;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { beforeEach, test } from 'node:test';
 
-import { PlenumError, Request, Response, Router, cel, clock, cmdb, context, definePlugin, events, jobs, keyvalue, log, plugins, random, store, workflow } from '@plenum/sdk';
+import { PlenumError, Request, Response, Router, cel, clock, cmdb, context, definePlugin, events, jobs, keyvalue, log, outgoing, plugins, random, store, workflow } from '@plenum/sdk';
 import { Fake, Job } from '@plenum/sdk/testing';
 
 import { filter } from '../src/testing/cel.js';
@@ -250,4 +250,24 @@ test('other plugins answer, and secrets are told', () => {
   assert.equal(context.secret('token'), null);
   fake.secret('token', 's3cret');
   assert.equal(context.secret('token'), 's3cret');
+});
+
+test('the outside answers as the test says', () => {
+  const url = 'https://api.example.com/x';
+  refuses(502, 'outgoing.failed', () => outgoing.get(url));
+  fake.onRequest((method, url, body) => [url.endsWith('/no') ? 404 : 200, [method, body.length]]);
+  const answer = outgoing.post(`${url}?y=1#z`, { json: { a: 1 }, headers: { 'X-A': 'b' } });
+  assert.deepEqual([answer.status, answer.success().json()], [200, ['POST', 7]]);
+  assert.equal(fake.outgoing().at(-1), `POST ${url}?y=1`);
+  assert.equal(outgoing.get(`${url}/no`).status, 404);
+  refuses(502, 'outgoing.status', () => outgoing.get(`${url}/no`).success());
+  outgoing.get('http://api.example.com:8080?q=1');
+  assert.equal(fake.outgoing().at(-1), 'GET http://api.example.com:8080/?q=1');
+  for (const wrong of ['', 'api.example.com', 'ftp://a', 'https://', 'https:///x', 'https://me:secret@a.example.com/', 'https://a b/', 'https://a/\n']) {
+    refuses(422, 'outgoing.url', () => outgoing.get(wrong));
+  }
+  fake.onRequest(() => [200, 'no json']);
+  refuses(502, 'outgoing.json', () => outgoing.get(url).json());
+  fake.deny('http.outgoing');
+  refuses(403, 'access.denied', () => outgoing.get(url));
 });

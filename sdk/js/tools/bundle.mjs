@@ -87,7 +87,8 @@ const code = await bundle(start, path.join(work, 'plugin.js'), false).catch(fail
 
 const uses = {};
 const wasi = new Set();
-for (const [, names, from] of code.matchAll(/^import\s*(\{[^}]*\}|[^'"]*?)\s*(?:from)?\s*["']([^"']+)["'];?$/gm)) {
+for (const [, names, disguised] of code.matchAll(/^import\s*(\{[^}]*\}|[^'"]*?)\s*(?:from)?\s*["']([^"']+)["'];?$/gm)) {
+  const from = disguised.replace(/^plnm:(http|io)\//, 'wasi:$1/');
   const [interface_, version] = from.split('@');
   if (interface_.startsWith('wasi:')) wasi.add(from);
   if (!interface_.startsWith('plenum:') || version === undefined) continue;

@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any
 
-from componentize_py_types import Err
+from componentize_py_types import Err, Ok
 
 from plenum_sdk.error import Error
 
@@ -47,6 +47,8 @@ calls = Imported("plenum_plugin_calls_0_1_0")
 keyvalue = Imported("wasi_keyvalue_store_0_2_0_draft")
 atomics = Imported("wasi_keyvalue_atomics_0_2_0_draft")
 batch = Imported("wasi_keyvalue_batch_0_2_0_draft")
+handler = Imported("wasi_http_outgoing_handler_0_2_0")
+http = Imported("wasi_http_types_0_2_0")
 
 
 def ask(function: Any, *arguments: Any) -> Any:
@@ -240,6 +242,76 @@ def kv_delete_many(bucket: Any, keys: list[str]) -> None:
 
 def plugins_call(plugin: str, action: str, input: str) -> str:
     return ask(calls.call, plugin, action, input)
+
+
+METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"}
+
+
+def outgoing(method: str, scheme: str, authority: str, path: str, headers: list, body: bytes) -> tuple[int, list, bytes]:
+    def valid(what: str, function: Any, *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Err:
+            raise Error(422, "outgoing.request", f"{what} of the request to {authority} is not valid") from None
+
+    fields = http.Fields()
+    for name, value in headers:
+        valid(f"the header {name}", fields.append, name, value.encode())
+    request = http.OutgoingRequest(fields)
+    kind = getattr(http, f"Method_{method.capitalize()}")() if method in METHODS else http.Method_Other(method)
+    valid("the method", request.set_method, kind)
+    valid("the scheme", request.set_scheme, http.Scheme_Https() if scheme == "https" else http.Scheme_Http())
+    valid("the host", request.set_authority, authority)
+    valid("the path", request.set_path_with_query, path)
+    content = valid("the body", request.body)
+    try:
+        # On its way before its body is written: nobody would read that otherwise.
+        waiting = handler.handle(request, None)
+    except Err as e:
+        raise unreached(e.value, authority) from None
+    try:
+        with content.write() as stream:
+            for at in range(0, len(body), 4096):
+                stream.blocking_write_and_flush(body[at : at + 4096])
+        http.OutgoingBody.finish(content, None)
+    except Err:
+        # One that is not taken is no error yet: who refuses early says why in the answer.
+        pass
+    with waiting.subscribe() as ready:
+        ready.block()
+    found = waiting.get()
+    while isinstance(found, (Ok, Err)):
+        if isinstance(found, Err):
+            raise unreached(found.value, authority)
+        found = found.value
+    return received(found, authority)
+
+
+def received(answer: Any, authority: str) -> tuple[int, list, bytes]:
+    headers = [(name, value.decode("utf-8", "replace")) for name, value in answer.headers().entries()]
+    out = bytearray()
+    try:
+        # The stream belongs to the body: it goes before it does.
+        body = answer.consume()
+        with body.stream() as stream:
+            while True:
+                try:
+                    out.extend(stream.blocking_read(64 * 1024))
+                except Err as e:
+                    if type(e.value).__name__ == "StreamError_Closed":
+                        return answer.status(), headers, bytes(out)
+                    raise
+    except Err:
+        raise Error(502, "outgoing.failed", f"the answer of {authority} broke off") from None
+
+
+def unreached(code: Any, authority: str) -> Error:
+    kind = type(code).__name__.rsplit("_", 1)[-1]
+    if kind in ("HttpRequestDenied", "DestinationIpProhibited"):
+        return Error.forbidden(
+            "outgoing.denied", f"the host refused the request to {authority}: the plugin's log has the line of plugin.toml that would allow it"
+        )
+    return Error(502, "outgoing.failed", f"{authority} was not reached: {kind} {getattr(code, 'value', '') or ''}".rstrip())
 
 
 def secret(name: str) -> str | None:

@@ -31,6 +31,7 @@ class Scan(unittest.TestCase):
             "from plenum_sdk import store\nstore.Batch()": {"plenum:store/documents": ["apply"]},
             "from plenum_sdk import keyvalue\nkeyvalue.open('x')": {f"wasi:keyvalue/{i}": [] for i in ("atomics", "batch", "store")},
             "from plenum_sdk import plugins as p\np.call('a', 'b', 1)": {"plenum:plugin/calls": ["call"]},
+            "from plenum_sdk import outgoing\noutgoing.get('x')": {"wasi:http/outgoing-handler": ["handle"]},
             "from plenum_sdk import context\ncontext.secret('a')": {"plenum:plugin/secrets": ["get"]},
             "from plenum_sdk import log, clock, random, context, cmdb\nlog.info('x')": {},
         }.items():

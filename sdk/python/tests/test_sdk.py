@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from plenum_sdk import Error, Event, Plugin, Request, Response, Timestamp, cel, clock, cmdb, context, events, jobs, keyvalue, log, plugins, random, store, workflow
+from plenum_sdk import Error, Event, Plugin, Request, Response, Timestamp, cel, clock, cmdb, context, events, jobs, keyvalue, log, outgoing, plugins, random, store, workflow
 from plenum_sdk.convert import decode, encode
 from plenum_sdk.jobs import Script, Targets
 from plenum_sdk.schedules import Schedule
@@ -327,6 +327,23 @@ class Platform(Case):
         self.assertIsNone(context.secret("token"))
         self.fake.secret("token", "s3cret")
         self.assertEqual(context.secret("token"), "s3cret")
+
+    def test_the_outside_answers_as_the_test_says(self):
+        url = "https://api.example.com/x"
+        self.refuses(502, "outgoing.failed", outgoing.get, url)
+        self.fake.on_request(lambda method, url, body: (404 if url.endswith("/no") else 200, [method, len(body)]))
+        answer = outgoing.post(url + "?y=1#z", json={"a": 1}, headers={"X-A": "b"})
+        self.assertEqual((answer.status, answer.success().json()), (200, ["POST", len('{"a":1}')]))
+        self.assertEqual(self.fake.outgoing()[-1], f"POST {url}?y=1")
+        self.refuses(502, "outgoing.json", answer.json, Item)
+        self.assertEqual(outgoing.get(url + "/no").status, 404)
+        self.refuses(502, "outgoing.status", outgoing.get(url + "/no").success)
+        outgoing.get("http://api.example.com:8080?q=1")
+        self.assertEqual(self.fake.outgoing()[-1], "GET http://api.example.com:8080/?q=1")
+        for wrong in ["", "api.example.com", "ftp://a", "https://", "https:///x", "https://me:secret@a.example.com/", "https://a b/", "https://a/\n"]:
+            self.refuses(422, "outgoing.url", outgoing.get, wrong)
+        self.fake.deny("http.outgoing")
+        self.refuses(403, "access.denied", outgoing.get, url)
 
     def test_tests_do_not_meet(self):
         self.fake.instance("host", {})

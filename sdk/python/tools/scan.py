@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 
 CMDB, JOBS, STORE = "plenum:cmdb/instances", "plenum:jobs/executions", "plenum:store/documents"
+OUTGOING = "wasi:http/outgoing-handler"
 SECRETS, CALLS = "plenum:plugin/secrets", "plenum:plugin/calls"
 KEYVALUE, ATOMICS, MANY = "wasi:keyvalue/store", "wasi:keyvalue/atomics", "wasi:keyvalue/batch"
 RUNS, SCHEDULES, PUBLISHER = "plenum:workflow/runs", "plenum:workflow/schedules", "plenum:events/publisher"
@@ -59,12 +60,13 @@ USES: dict[str, dict[str, tuple[str, list[str]] | list[tuple[str, list[str]]]]] 
     "events": {"publish": (PUBLISHER, ["publish"])},
     "keyvalue": {"open": BUCKETS, "Bucket": BUCKETS},
     "plugins": {"call": (CALLS, ["call"])},
+    "outgoing": {name: (OUTGOING, ["handle"]) for name in ("request", "get", "post", "put", "delete")},
     "context": {"secret": (SECRETS, ["get"])},
 }
 
 # What Python has and a component cannot: said here, since the failure would not say why.
 NOT_THERE = {
-    "ssl": "a component has no sockets; run a script on a node (plenum_sdk.jobs), or send requests with the permission http.outgoing",
+    "ssl": "a component has no sockets; run a script on a node (plenum_sdk.jobs), or ask the outside with plenum_sdk.outgoing",
     "ctypes": "a component has no foreign libraries",
     "multiprocessing": "a component has no processes; let a workflow do things side by side",
     "subprocess": "a component has no processes; run a script on a node with plenum_sdk.jobs",

@@ -51,6 +51,19 @@ pub mod http {
     });
 }
 
+/// Asks the outside. A world of its own: who does not ask has no trace of it.
+pub mod outgoing {
+    wit_bindgen::generate!({
+        path: ["wit/wasi-io", "wit/wasi-http"],
+        inline: r#"
+            package plenum:sdk;
+            world outgoing { import wasi:http/outgoing-handler@0.2.0; }
+        "#,
+        world: "plenum:sdk/outgoing",
+        generate_all,
+    });
+}
+
 /// Carries out actions.
 pub mod actions {
     wit_bindgen::generate!({

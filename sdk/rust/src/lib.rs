@@ -1,7 +1,7 @@
 //! Plugins for Plenum.
 //!
 //! A plugin is a WebAssembly component. What it offers stands in [`plugin!`]; what it may use of the platform are the modules here:
-//! [`cmdb`], [`jobs`], [`workflow`], [`store`], [`keyvalue`], [`events`], [`plugins`], [`log`], [`context`], [`clock`], [`random`]. The component
+//! [`cmdb`], [`jobs`], [`workflow`], [`store`], [`keyvalue`], [`events`], [`plugins`], [`outgoing`], [`log`], [`context`], [`clock`], [`random`]. The component
 //! imports what the code reaches and nothing else, so that its powers can be seen before it is installed.
 //!
 //! On any other target the same modules speak to a platform in memory, [`testing::Fake`]: plugin logic is tested with `cargo test`.
@@ -38,6 +38,7 @@ pub mod jobs;
 pub mod keyvalue;
 pub mod log;
 mod macros;
+pub mod outgoing;
 pub mod plugins;
 pub mod random;
 mod router;

@@ -72,6 +72,17 @@ export class Fake {
     return copy(state.calls);
   }
 
+  /** Says what the outside answers: a function of method, address and body that answers [status, text, bytes or what becomes JSON].
+   * Without it, nobody does. */
+  onRequest(f) {
+    state.onRequest = f;
+  }
+
+  /** Requests to the outside that were sent, in order: 'GET https://...'. */
+  outgoing() {
+    return copy(state.outgoing);
+  }
+
   /** What is in a bucket of keys and values: a Map of Uint8Array. */
   bucket(name) {
     return new Map(state.keyvalue[name] ?? []);

@@ -18,6 +18,8 @@ const empty = () => ({
   secrets: {},
   onCall: null,
   calls: [],
+  onRequest: null,
+  outgoing: [],
   jobs: [],
   requests: [],
   executions: [],

@@ -73,6 +73,8 @@ class State:
     keyvalue: dict = field(default_factory=dict)
     secrets: dict = field(default_factory=dict)
     on_call: Any = None
+    on_request: Any = None
+    outgoing: list = field(default_factory=list)
     calls: list = field(default_factory=list)
     jobs: list = field(default_factory=list)
     requests: list = field(default_factory=list)
@@ -138,6 +140,15 @@ class Fake:
     def calls(self) -> list[tuple[str, Any]]:
         """Actions of other plugins that were called, in order: `tls-watch.check`, and the input."""
         return state().calls
+
+    def on_request(self, f: Any) -> None:
+        """Says what the outside answers: a function of method, address and body that answers a status and bytes, text, or what becomes JSON.
+        Without it, nobody does."""
+        state().on_request = f
+
+    def outgoing(self) -> list[str]:
+        """Requests to the outside that were sent, in order, as `GET https://...`."""
+        return state().outgoing
 
     def bucket(self, name: str) -> dict[str, bytes]:
         """What is in a bucket of keys and values."""

@@ -383,6 +383,16 @@ def plugins_call(plugin: str, action: str, input: str) -> str:
     return json.dumps(s.on_call(plugin, action, json.loads(input)))
 
 
+def outgoing(method: str, scheme: str, authority: str, path: str, headers: list, body: bytes) -> tuple[int, list, bytes]:
+    s = allowed("http.outgoing")
+    url = f"{scheme}://{authority}{path}"
+    s.outgoing.append(f"{method} {url}")
+    if s.on_request is None:
+        raise Error(502, "outgoing.failed", f"nobody answers {url}; say what it does with Fake.on_request")
+    status, answer = s.on_request(method, url, body)
+    return status, [], answer if isinstance(answer, bytes) else answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+
+
 def secret(name: str) -> str | None:
     return state().secrets.get(name)
 

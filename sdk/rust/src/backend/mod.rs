@@ -4,7 +4,11 @@
 #[cfg(target_family = "wasm")]
 mod host;
 #[cfg(target_family = "wasm")]
+mod outgoing;
+#[cfg(target_family = "wasm")]
 pub(crate) use host::*;
+#[cfg(target_family = "wasm")]
+pub(crate) use outgoing::*;
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::backend::*;

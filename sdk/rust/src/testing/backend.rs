@@ -10,6 +10,7 @@ use crate::context::Call;
 use crate::events::Event;
 use crate::jobs::{Execution, Request, Stream, TargetResult};
 use crate::log::Level;
+use crate::outgoing::{Outgoing, Parts};
 use crate::store::{Document, Expected, RawQuery, Write};
 use crate::workflow::Run;
 use crate::workflow::schedules::Schedule;
@@ -567,6 +568,18 @@ pub(crate) fn plugins_call(plugin: &str, action: &str, input: &Value) -> Result<
     match on_call {
         Some(f) => f(plugin, action, input),
         None => Err(Error::not_found("plugin.not_found", format!("nobody answers {plugin}.{action}; say what it does with Fake::on_call"))),
+    }
+}
+
+pub(crate) fn outgoing(r: &Outgoing, _to: &Parts) -> Result<(u16, Vec<(String, String)>, Vec<u8>)> {
+    let on_request = with(|s| {
+        allowed(s, "http.outgoing")?;
+        s.outgoing.push(r.clone());
+        Ok::<_, Error>(s.on_request.clone())
+    })?;
+    match on_request {
+        Some(f) => f(&r.method, &r.url, &r.body).map(|(status, text)| (status, Vec::new(), text.into_bytes())),
+        None => Err(Error::new(502, "outgoing.failed", format!("nobody answers {}; say what it does with Fake::on_request", r.url))),
     }
 }
 

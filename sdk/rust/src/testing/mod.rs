@@ -33,6 +33,7 @@ use crate::context::User;
 use crate::events::Event;
 use crate::jobs::{Execution, Request, TargetResult};
 use crate::log::Level;
+use crate::outgoing::Outgoing;
 use crate::store::Document;
 use crate::workflow::Run;
 use crate::workflow::schedules::Schedule;
@@ -105,6 +106,7 @@ impl Job {
 
 type OnJob = Arc<dyn Fn(&Request) -> Job + Send + Sync>;
 type OnCall = Arc<dyn Fn(&str, &str, &Value) -> Result<Value> + Send + Sync>;
+type OnRequest = Arc<dyn Fn(&str, &str, &[u8]) -> Result<(u16, String)> + Send + Sync>;
 
 struct Executed {
     execution: Execution,
@@ -127,6 +129,8 @@ struct State {
     keyvalue: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     secrets: BTreeMap<String, String>,
     on_call: Option<OnCall>,
+    on_request: Option<OnRequest>,
+    outgoing: Vec<Outgoing>,
     calls: Vec<(String, Value)>,
     jobs: VecDeque<Job>,
     on_job: Option<OnJob>,
@@ -157,6 +161,8 @@ impl Default for State {
             keyvalue: BTreeMap::new(),
             secrets: BTreeMap::new(),
             on_call: None,
+            on_request: None,
+            outgoing: Vec::new(),
             calls: Vec::new(),
             jobs: VecDeque::new(),
             on_job: None,
@@ -305,6 +311,16 @@ impl Fake {
     /// Actions of other plugins that were called, in order: `tls-watch.check`, and the input.
     pub fn calls(&self) -> Vec<(String, Value)> {
         with(|s| s.calls.clone())
+    }
+
+    /// Says what the outside answers, by method, address and body: a status and a text. Without it, nobody does.
+    pub fn on_request(&self, f: impl Fn(&str, &str, &[u8]) -> Result<(u16, String)> + Send + Sync + 'static) {
+        with(|s| s.on_request = Some(Arc::new(f)));
+    }
+
+    /// Requests to the outside that were sent, in order, as `GET https://...`.
+    pub fn outgoing(&self) -> Vec<String> {
+        with(|s| s.outgoing.iter().map(|r| format!("{} {}", r.method, r.url)).collect())
     }
 
     /// What is in a bucket of keys and values.

@@ -205,3 +205,21 @@ fn other_plugins_answer_and_secrets_are_told() {
     fake.secret("token", "s3cret");
     assert_eq!(context::secret("token").as_deref(), Some("s3cret"));
 }
+
+#[test]
+fn the_outside_answers_as_the_test_says() {
+    use crate::outgoing;
+    let fake = Fake::new();
+    assert_eq!(refused(outgoing::get("https://api.example.com/x").send()).1, "outgoing.failed");
+    fake.on_request(|method, url, body| Ok((if url.ends_with("/no") { 404 } else { 200 }, format!("[\"{method}\", {}]", body.len()))));
+    let answer = outgoing::post("https://api.example.com/x?y=1").json(&json!({"a": 1})).send().unwrap();
+    assert_eq!(answer.json::<Value>().unwrap(), json!(["POST", 7]));
+    assert_eq!(refused(answer.json::<u32>()).1, "outgoing.json");
+    assert_eq!(fake.outgoing().last().map(String::as_str), Some("POST https://api.example.com/x?y=1"));
+    let answer = outgoing::get("https://api.example.com/no").send().unwrap();
+    assert_eq!(answer.status, 404);
+    assert_eq!(refused(answer.success()).1, "outgoing.status");
+    assert_eq!(refused(outgoing::get("api.example.com").send()).1, "outgoing.url");
+    fake.deny("http.outgoing");
+    assert_eq!(refused(outgoing::get("https://api.example.com/x").send()).0, 403);
+}
