@@ -172,10 +172,23 @@ async fn submit_records(
     Ok(Json(Page { items, next_cursor: None, total: None }))
 }
 
+/// Whose word counts for an attribute.
+#[derive(Serialize, ToSchema)]
+pub struct PrecedenceJson {
+    /// A model, or `*`.
+    model: String,
+    /// An attribute, or `*`.
+    attribute: String,
+    /// The strongest first: a source, `plugin:*`, `*`, or several with `|` between.
+    ranks: Vec<String>,
+}
+
 /// Whose word counts: what was set. Without a rule people decide, except on what discovery writes.
-#[utoipa::path(get, path = "/cmdb/precedence", tag = "cmdb", responses((status = 200, body = Page<Object>)))]
-async fn list_precedence(State(app): State<App>, Caller(who): Caller) -> ApiResult<Json<Page<Rule>>> {
-    Ok(Json(Page { items: app.cmdb.precedence(&who).await?, next_cursor: None, total: None }))
+#[utoipa::path(get, path = "/cmdb/precedence", tag = "cmdb", responses((status = 200, body = Page<PrecedenceJson>)))]
+async fn list_precedence(State(app): State<App>, Caller(who): Caller) -> ApiResult<Json<Page<PrecedenceJson>>> {
+    let json = |r: Rule| PrecedenceJson { model: r.model, attribute: r.attribute, ranks: r.ranks };
+    let items = app.cmdb.precedence(&who).await?.into_iter().map(json).collect();
+    Ok(Json(Page { items, next_cursor: None, total: None }))
 }
 
 /// Say whose word counts for a model and attribute (`*` is any). No ranks remove the rule. Records follow.
