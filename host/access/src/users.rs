@@ -183,6 +183,12 @@ impl Access {
         Ok(row.as_ref().map(read).transpose()?)
     }
 
+    /// A user by login name.
+    pub async fn user_named(&self, name: &str) -> Result<Option<User>, AccessError> {
+        let row = self.db().fetch_optional(&format!("SELECT {COLUMNS} FROM users WHERE name = ?"), params![name]).await?;
+        Ok(row.as_ref().map(read).transpose()?)
+    }
+
     /// Changes a user. A new role, a new password or closing the account ends the user's sessions.
     pub async fn update_user(&self, who: &Principal, id: &str, patch: UserPatch) -> Result<User, AccessError> {
         self.require(who, Permission::UsersManage, &[]).await?;

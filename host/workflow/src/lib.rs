@@ -5,6 +5,8 @@
 //! events and audit in one transaction for each step. So what was accepted is finished or reported, whatever dies between.
 
 pub mod action;
+pub mod approvals;
+mod catalog;
 mod cron;
 pub mod dsl;
 mod engine;
@@ -15,6 +17,7 @@ pub mod model;
 mod schedules;
 mod service;
 mod sql;
+mod starts;
 mod verbs;
 pub mod yaml;
 
@@ -36,4 +39,6 @@ use plenum_store::Migration;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "workflow", version: 1, sql: include_str!("../migrations/1.sql") },
     Migration { set: "workflow", version: 2, sql: include_str!("../migrations/2.sql") },
+    Migration { set: "workflow", version: 3, sql: include_str!("../migrations/3.sql") },
+    Migration { set: "workflow", version: 4, sql: include_str!("../migrations/4.sql") },
 ];

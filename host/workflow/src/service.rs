@@ -48,10 +48,10 @@ struct HostActions(Arc<dyn ActionHost>);
 
 impl Known for HostActions {
     fn has_action(&self, name: &str) -> bool {
-        self.0.describe(name).is_some()
+        crate::catalog::own(name).is_some() || self.0.describe(name).is_some()
     }
     fn actions(&self) -> Vec<String> {
-        self.0.list().into_iter().map(|a| a.name).collect()
+        crate::catalog::all().into_iter().chain(self.0.list()).map(|a| a.name).collect()
     }
 }
 
@@ -83,6 +83,7 @@ impl Workflows {
             }
         });
         self.engine.tracker.spawn(self.engine.clone().schedule());
+        self.engine.tracker.spawn(self.engine.clone().hear());
         self.engine.tracker.close();
     }
 
@@ -120,7 +121,7 @@ impl Workflows {
 
     /// What can be called.
     pub fn actions(&self) -> Vec<ActionInfo> {
-        self.engine.host.list()
+        crate::catalog::all().into_iter().chain(self.engine.host.list()).collect()
     }
 
     /// Checks a definition without saving it: all problems with their JSON pointers.
@@ -153,6 +154,10 @@ impl Workflows {
             });
         }
         let parsed = self.parse(source.to_owned()).await.map_err(WorkflowError::Invalid)?;
+        if parsed.start.is_some() {
+            // Who has it start by itself has it run.
+            self.allow(who, Permission::WorkflowRun, name).await?;
+        }
         let now = now_ms();
         let by = who.actor().to_string();
         let mut tx = self.engine.db.begin().await?;
@@ -195,6 +200,7 @@ impl Workflows {
             .audit(&mut tx, who, &format!("workflow.definition.{verb}"), &format!("workflow/{name}"), old.as_ref(), Some(&after))
             .await?;
         self.definition_event(&mut tx, name, verb, Some(version)).await?;
+        self.put_start(&mut tx, who, name, version, owner, &parsed).await?;
         let row = tx.fetch_optional(&format!("{} WHERE d.name = ?", sql::DEFINITION), params![name]).await?;
         let saved = sql::definition(&row.ok_or_else(|| WorkflowError::NotFound(format!("workflow {name}")))?)?;
         tx.commit().await?;
@@ -269,6 +275,7 @@ impl Workflows {
         tx.execute("DELETE FROM workflow_definitions WHERE name = ?", params![&d.name]).await?;
         let old = json!({ "version": d.version, "source": d.source });
         self.engine.access.audit(tx, who, "workflow.definition.delete", &format!("workflow/{}", d.name), Some(&old), None).await?;
+        self.drop_start(tx, &d.name).await?;
         self.definition_event(tx, &d.name, "delete", None).await
     }
 
@@ -350,7 +357,8 @@ impl Workflows {
         let actor_json = serde_json::to_value(&actor).map_err(|e| plenum_store::StoreError::Corrupt(e.to_string()))?;
         let inserted = tx
             .execute(
-                "INSERT INTO workflow_runs (id, workflow, version, status, actor, started_by, origin, run_key, started_at, input, waiting, wake_at) VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?)
+                "INSERT INTO workflow_runs (id, workflow, version, status, actor, started_by, origin, run_key, started_at, input, waiting, wake_at, heard)
+                 VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, (SELECT COALESCE(MAX(seq), 0) FROM events))
                  ON CONFLICT (workflow, run_key) DO NOTHING",
                 params![
                     &id,

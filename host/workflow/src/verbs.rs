@@ -64,7 +64,7 @@ fn first_level(pointer: &str) -> bool {
     pointer.strip_prefix("/do/").is_some_and(|p| p.split('/').count() == 2)
 }
 
-fn reason_of(reason: &str) -> Result<String> {
+pub(crate) fn reason_of(reason: &str) -> Result<String> {
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > 500 {
         let message = "say why, in 1 to 500 characters; it stands in the audit log".into();
@@ -136,7 +136,7 @@ impl Workflows {
         };
         let workflow = self.engine.workflow(&run.workflow, run.version).await?;
         let (jq, order) = (self.engine.jq.clone(), order.clone());
-        let info = RunInfo { id: run.id.clone(), input: run.input.clone(), started_at: run.started_at };
+        let info = RunInfo { id: run.id.clone(), input: run.input.clone(), started_at: run.started_at, heard: 0 };
         let step = tokio::task::spawn_blocking(move || {
             state.step(World { workflow: &workflow, jq: &jq, run: &info, now: now_ms() }, Event::Operate(order))
         });

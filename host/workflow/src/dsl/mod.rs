@@ -1,9 +1,12 @@
 //! A definition, parsed once into types whose fields are all read.
 
 pub mod duration;
+pub mod hear;
 mod http;
 pub mod parse;
 mod policies;
+pub mod run;
+pub mod schedule;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,9 +14,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use duration::DurationSpec;
+pub use hear::Listen;
 pub use http::OUTSIDE;
 pub(crate) use http::{expand, is_literal, masked, unmasked};
 pub use parse::{Known, parse};
+pub use schedule::Start;
 
 /// Prefix of the standard error types.
 pub const ERRORS: &str = "https://serverlessworkflow.io/spec/1.0.0/errors/";
@@ -25,6 +30,8 @@ pub struct Workflow {
     pub source: Value,
     /// `document.name`.
     pub name: String,
+    /// `document.version`.
+    pub version: String,
     /// `document.title`.
     pub title: Option<String>,
     /// `document.summary`.
@@ -35,6 +42,8 @@ pub struct Workflow {
     pub output: Flow,
     /// `timeout`.
     pub timeout: Option<DurationSpec>,
+    /// `schedule`
+    pub start: Option<Start>,
     /// All tasks by pointer.
     pub tasks: HashMap<String, Arc<Task>>,
     /// All lists of tasks by pointer (`/do`, `/do/0/x/try`): the pointers of their tasks, in order.
@@ -156,6 +165,15 @@ pub enum Kind {
         /// Its input; without it the task's input.
         with: Option<Template>,
     },
+    /// `run`: another workflow, or a process on nodes.
+    Run {
+        /// The action that does it.
+        action: String,
+        /// Its input.
+        with: Template,
+    },
+    /// `listen`
+    Listen(Box<Listen>),
     /// `emit`: the event's attributes.
     Emit(Template),
     /// `for`
@@ -191,6 +209,8 @@ impl Kind {
             Kind::Do => "do",
             Kind::Set(_) => "set",
             Kind::Call { .. } | Kind::Function { .. } => "call",
+            Kind::Run { .. } => "run",
+            Kind::Listen(_) => "listen",
             Kind::Emit(_) => "emit",
             Kind::For { .. } => "for",
             Kind::Fork { .. } => "fork",

@@ -22,7 +22,7 @@ const MAX_TASKS: usize = 2_000;
 const BASE: &[&str] = &["if", "input", "output", "export", "timeout", "then", "metadata"];
 const KINDS: &[&str] = &["do", "set", "call", "emit", "for", "fork", "switch", "try", "wait", "raise", "listen", "run"];
 const GLOBALS: &[&str] = &["context", "input", "output", "task", "workflow", "runtime"];
-const SUPPORTED: &str = "do, set, call, emit, for, fork, switch, try, wait, raise";
+const SUPPORTED: &str = "do, set, call, emit, for, fork, listen, run, switch, try, wait, raise";
 
 /// Parses a definition. With `known`, names and expressions are checked too.
 pub fn parse(source: &Value, known: Option<&dyn Known>, jq: &Jq) -> Result<Workflow, Vec<Problem>> {
@@ -37,6 +37,7 @@ pub fn parse(source: &Value, known: Option<&dyn Known>, jq: &Jq) -> Result<Workf
         retries: BTreeMap::new(),
         timeouts: BTreeMap::new(),
         authentications: BTreeMap::new(),
+        targets: source.pointer("/document/metadata/targets").cloned(),
     };
     let workflow = p.workflow(source);
     match workflow {
@@ -46,7 +47,7 @@ pub fn parse(source: &Value, known: Option<&dyn Known>, jq: &Jq) -> Result<Workf
 }
 
 pub(super) struct Parser<'a> {
-    known: Option<&'a dyn Known>,
+    pub(super) known: Option<&'a dyn Known>,
     jq: &'a Jq,
     problems: Vec<Problem>,
     tasks: HashMap<String, Arc<Task>>,
@@ -56,6 +57,8 @@ pub(super) struct Parser<'a> {
     pub(super) retries: BTreeMap<String, Value>,
     pub(super) timeouts: BTreeMap<String, Value>,
     pub(super) authentications: BTreeMap<String, Value>,
+    /// Where processes run when their task does not say.
+    pub(super) targets: Option<Value>,
 }
 
 /// One step of a JSON pointer.
@@ -91,18 +94,14 @@ impl Parser<'_> {
         let o = self.object(source, "", "the definition")?;
         for key in o.keys() {
             match key.as_str() {
-                "document" | "input" | "use" | "do" | "timeout" | "output" | "evaluate" => {}
-                "schedule" => self.problem(
-                    "/schedule",
-                    "schedules are kept apart from definitions: leave `schedule` out and make a schedule for this workflow",
-                ),
+                "document" | "input" | "use" | "do" | "timeout" | "output" | "schedule" | "evaluate" => {}
                 other => self.problem(
                     &step("", other),
-                    format!("unknown property `{other}`; here are: document, input, use, do, timeout, output, evaluate"),
+                    format!("unknown property `{other}`; here are: document, input, use, do, timeout, output, schedule, evaluate"),
                 ),
             }
         }
-        let (mut name, mut title, mut summary) = (String::new(), None, None);
+        let (mut name, mut version, mut title, mut summary) = (String::new(), String::new(), None, None);
         match o.get("document").and_then(Value::as_object) {
             None => self.problem("/document", "`document` with dsl, namespace, name and version is required"),
             Some(d) => {
@@ -116,6 +115,7 @@ impl Parser<'_> {
                             self.problem("/document/dsl", format!("DSL `{v}` is not supported; write 1.0.0 to 1.0.3"));
                         }
                         Some(v) if field == "name" => name = v.to_owned(),
+                        Some(v) if field == "version" => version = v.to_owned(),
                         Some(_) => {}
                     }
                 }
@@ -139,6 +139,7 @@ impl Parser<'_> {
         let input = self.flow(o.get("input"), "/input", "from", &scope);
         let output = self.flow(o.get("output"), "/output", "as", &scope);
         let timeout = o.get("timeout").and_then(|t| self.timeout(t, "/timeout", &scope));
+        let start = o.get("schedule").and_then(|s| self.schedule(s));
         match o.get("do") {
             None => self.problem("/do", "`do` with at least one task is required"),
             Some(tasks) => self.list(tasks, "/do", &scope, 0, true),
@@ -146,11 +147,13 @@ impl Parser<'_> {
         Some(Workflow {
             source: source.clone(),
             name,
+            version,
             title,
             summary,
             input,
             output,
             timeout,
+            start,
             tasks: std::mem::take(&mut self.tasks),
             lists: std::mem::take(&mut self.lists),
             functions: std::mem::take(&mut self.functions),
@@ -282,6 +285,7 @@ impl Parser<'_> {
             "call" => &["call", "with"],
             "for" => &["for", "while", "do"],
             "try" => &["try", "catch"],
+            "listen" => &["listen", "foreach"],
             one => &[one],
         };
         let allowed: Vec<&str> = extra.iter().chain(BASE).copied().collect();
@@ -365,6 +369,8 @@ impl Parser<'_> {
                 }
                 Kind::Call { action: name.to_owned(), with }
             }
+            "listen" => Kind::Listen(Box::new(self.listen(o, pointer, scope, depth)?)),
+            "run" => self.run(o, pointer, scope)?,
             "emit" => {
                 let with = value.get("event").and_then(|e| e.get("with"));
                 let Some(with @ Value::Object(event)) = with else {
@@ -491,7 +497,7 @@ impl Parser<'_> {
                 }
             }
             other => {
-                self.problem(&at, format!("`{other}` tasks are not supported; supported are {SUPPORTED}. To run a script call job.run"));
+                self.problem(&at, format!("`{other}` tasks are not supported; supported are {SUPPORTED}"));
                 return None;
             }
         })
@@ -513,7 +519,7 @@ impl Parser<'_> {
         name
     }
 
-    fn flow(&mut self, v: Option<&Value>, pointer: &str, key: &str, scope: &[String]) -> Flow {
+    pub(super) fn flow(&mut self, v: Option<&Value>, pointer: &str, key: &str, scope: &[String]) -> Flow {
         let Some(v) = v else { return Flow::default() };
         let Some(o) = self.object(v, pointer, "it") else { return Flow::default() };
         self.only(o, pointer, &[key, "schema"]);

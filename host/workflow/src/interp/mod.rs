@@ -5,6 +5,8 @@
 
 mod catch;
 mod data;
+pub(crate) mod hear;
+mod park;
 mod step;
 mod verbs;
 
@@ -13,7 +15,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(crate) use data::size as size_of;
+pub(crate) use data::{See, size as size_of};
+pub(crate) use hear::Hearing;
 use verbs::{Hold, Kept};
 pub(crate) use verbs::{Order, Verb};
 
@@ -42,6 +45,8 @@ pub struct RunInfo {
     pub input: Value,
     /// When.
     pub started_at: i64,
+    /// The event that was the newest then: what came later is heard.
+    pub heard: i64,
 }
 
 /// All that a step needs besides the state.
@@ -70,6 +75,15 @@ pub enum Event {
         key: String,
         /// Its output, or a Serverless Workflow error.
         result: Result<Value, Value>,
+    },
+    /// An event has come that a task may listen for.
+    Heard {
+        /// The task's id.
+        task: u64,
+        /// The event's place in the order of events.
+        seq: i64,
+        /// The event.
+        event: Value,
     },
     /// Somebody wants the run to end.
     Cancel {
@@ -119,6 +133,9 @@ pub struct State {
     frames: BTreeMap<u64, Frame>,
     next_id: u64,
     steps: u64,
+    /// The last event that a `listen` of the run has consumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heard: Option<i64>,
     /// Of the run as a whole.
     deadline: Option<i64>,
     /// What was left when the step was cut short.
@@ -142,7 +159,7 @@ pub struct State {
 
 /// One task, or one list of tasks, that has begun and not ended.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-struct Frame {
+pub(crate) struct Frame {
     parent: Option<u64>,
     /// Of the task, or of the list.
     pointer: String,
@@ -190,6 +207,8 @@ enum Body {
     Call { key: String, action: String, args: Value },
     /// Waits for time.
     Wait { until: i64 },
+    /// Waits for events, or is busy with one.
+    Listen { hearing: Hearing, after: i64, kinds: Vec<String>, busy: bool, done: bool, number: u64 },
     /// In an iteration.
     For { items: Vec<Value>, at: usize },
     /// Waits for branches.
@@ -253,21 +272,7 @@ pub struct Step {
 impl State {
     /// Calls that are to be under way.
     pub fn calls(&self) -> Vec<Call> {
-        self.frames
-            .iter()
-            .filter(|(id, _)| !self.results.contains_key(id))
-            .filter_map(|(id, f)| match &f.body {
-                Body::Call { key, action, args } => Some(Call {
-                    key: key.clone(),
-                    id: *id,
-                    path: f.path.clone(),
-                    attempt: f.attempt,
-                    action: action.clone(),
-                    input: args.clone(),
-                }),
-                _ => None,
-            })
-            .collect()
+        self.pending(false)
     }
 
     /// When the state wants an [`Event::Tick`].
@@ -296,6 +301,10 @@ impl State {
         free.filter_map(|(_, f)| match &f.body {
             Body::Wait { until } => Some(waiting(format!("time, in {}", f.pointer), f.started_at, *until)),
             Body::Try { phase: Phase::Pausing { until, reason, since }, .. } => Some(waiting(reason.clone(), *since, *until)),
+            Body::Listen { kinds, busy: false, .. } => {
+                Some(Waiting { reason: hear::waits_for(kinds), since: f.started_at, until: f.deadline, paused: false })
+            }
+            Body::Call { action, args, .. } => Some(State::parked_wait(action, args, f.started_at, f.deadline)),
             _ => None,
         })
         .min_by_key(|w| w.until)

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::data::{See, error, hash, rfc3339, size};
+use super::park::is_parked;
 use super::verbs::revives;
 use super::{
     Again, BATCH, Body, Event, Frame, MAX_CONTEXT, MAX_DEPTH, MAX_FRAMES, MAX_STEPS, MAX_VALUE, Op, Outcome, Phase, State, Step, World,
@@ -19,6 +20,7 @@ pub(super) fn step(state: &mut State, world: World<'_>, event: Event) -> Step {
         Event::Start => s.start(),
         Event::Tick => s.timers(),
         Event::Result { key, result } => s.result(&key, result),
+        Event::Heard { task, seq, event } => s.heard(task, seq, &event),
         Event::Cancel { why } => {
             s.drop_children(None);
             s.state.ops.clear();
@@ -284,7 +286,7 @@ impl Stepper<'_> {
         };
         let input = match (&frame.given, &task.kind) {
             // A call's input is its arguments: they take their place below.
-            (Some(g), kind) if !matches!(kind, Kind::Call { .. } | Kind::Emit(_)) => g.clone(),
+            (Some(g), kind) if !matches!(kind, Kind::Call { .. } | Kind::Run { .. } | Kind::Emit(_)) => g.clone(),
             _ => input,
         };
         let see = See { input: Some(&input), ..see };
@@ -352,6 +354,17 @@ impl Stepper<'_> {
                 }
                 self.call(id, action.clone(), args)?;
             }
+            Kind::Run { action, with } => {
+                let mut args = match &frame.given {
+                    Some(g) => g.clone(),
+                    None => self.state.fill(w, with, &input, see)?,
+                };
+                if let Some(o) = args.as_object_mut().filter(|_| action == crate::dsl::run::SUB_FLOW) {
+                    o.entry("input").or_insert(input);
+                }
+                self.call(id, action.clone(), args)?;
+            }
+            Kind::Listen(l) => self.listen(id, l),
             Kind::Emit(t) => {
                 let mut event = match &frame.given {
                     Some(g) => g.clone(),
@@ -436,8 +449,10 @@ impl Stepper<'_> {
         // The id grows with every task execution, so that a repeated task is another call; it is stored before the call is made, so
         // that a restart repeats the same one.
         let key = hash(&[&self.w.run.id, &f.path, &f.attempt.to_string(), &id.to_string()]);
+        let waiting = is_parked(&action).then(|| State::parked_wait(&action, &args, self.w.now, f.deadline));
         f.body = Body::Call { key, action, args };
-        self.note(id, TaskStatus::Running, None, None, None);
+        let status = if waiting.is_some() { TaskStatus::Waiting } else { TaskStatus::Running };
+        self.note(id, status, None, None, waiting);
         Ok(())
     }
 
@@ -587,6 +602,7 @@ impl Stepper<'_> {
                 *at += 1;
                 self.iterate(id, output);
             }
+            Body::Listen { .. } => self.each_heard(id, output),
             Body::Fork { outputs, left } => {
                 let compete = matches!(self.w.workflow.tasks.get(&f.pointer).map(|t| &t.kind), Some(Kind::Fork { compete: true }));
                 if compete {
@@ -718,14 +734,14 @@ impl Stepper<'_> {
     }
 }
 
-fn check(flow: &Flow, value: &Value, what: &str) -> Result<(), Error> {
+pub(super) fn check(flow: &Flow, value: &Value, what: &str) -> Result<(), Error> {
     match flow.schema.as_ref().and_then(|s| s.problem(value)) {
         None => Ok(()),
         Some(p) => Err(error("validation", 400, &format!("The {what} does not match its schema"), p)),
     }
 }
 
-fn limit(value: &Value, max: usize, what: &str) -> Result<(), Error> {
+pub(super) fn limit(value: &Value, max: usize, what: &str) -> Result<(), Error> {
     let n = size(value);
     if n > max {
         Err(error(

@@ -197,7 +197,12 @@ impl Stepper<'_> {
                 }
                 self.remove(*task);
                 let again = Again { attempt: f.attempt + 1, given: input.clone() };
-                let call = self.w.workflow.tasks.get(&f.pointer).is_some_and(|t| matches!(t.kind, Kind::Call { .. } | Kind::Emit(_)));
+                let call = self
+                    .w
+                    .workflow
+                    .tasks
+                    .get(&f.pointer)
+                    .is_some_and(|t| matches!(t.kind, Kind::Call { .. } | Kind::Run { .. } | Kind::Emit(_)));
                 // The arguments of a call are not what its `if` looks at; any other input is.
                 let raw = input.clone().filter(|_| !call).unwrap_or(f.raw);
                 self.state.ops.push_back(Op::Enter { parent, pointer: f.pointer, path: f.path, slot: f.slot, raw, again: Some(again) });
@@ -293,6 +298,12 @@ impl Stepper<'_> {
             }
             (None, Body::Try { phase: Phase::Pausing { until, reason, since }, .. }) => {
                 Some(Waiting { reason: reason.clone(), since: *since, until: Some(*until), paused: false })
+            }
+            (None, Body::Listen { kinds, busy: false, .. }) => {
+                Some(Waiting { reason: super::hear::waits_for(kinds), since: f.started_at, until: f.deadline, paused: false })
+            }
+            (None, Body::Call { action, args, .. }) if super::park::is_parked(action) => {
+                Some(super::State::parked_wait(action, args, f.started_at, f.deadline))
             }
             _ => None,
         };

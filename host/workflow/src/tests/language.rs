@@ -25,7 +25,7 @@ impl Known for Names {
 pub(super) fn play(jq: &Jq, body: &str, input: Value) -> (crate::interp::Outcome, Vec<Task>, i64) {
     let source = yaml::read(&flow(body)).unwrap_or_else(|e| panic!("{}: {body}", e.message));
     let workflow = parse(&source, Some(&Names), jq).unwrap_or_else(|p| panic!("{p:?}: {body}"));
-    let info = RunInfo { id: "run".into(), input, started_at: 0 };
+    let info = RunInfo { id: "run".into(), input, started_at: 0, heard: 0 };
     let (mut state, mut tasks, mut now) = (State::default(), BTreeMap::new(), 0);
     let mut flaky = 0;
     let mut event = Some(Event::Start);
@@ -395,8 +395,15 @@ fn problems_have_pointers() {
         ("do:\n- a: {set: {v: '${ nope(.a) }'}}", "/do/0/a/set/v", "nope"),
         ("do:\n- a: {set: {v: '${ $item }'}}", "/do/0/a/set/v", "item"),
         ("do:\n- a: {wait: 30s}", "/do/0/a/wait", "PT30S"),
-        ("do:\n- a: {listen: {to: {one: {}}}}", "/do/0/a/listen", "not supported"),
-        ("do:\n- a: {run: {shell: {command: ls}}}", "/do/0/a/run", "job.run"),
+        ("do:\n- a: {listen: {to: {one: {}}}}", "/do/0/a/listen/to/one/with", "which event"),
+        ("do:\n- a: {listen: {to: {one: {with: {typ: x}}}}}", "/do/0/a/listen/to/one/with/typ", "no attribute"),
+        ("do:\n- a: {listen: {to: {one: {with: {type: x}}, any: []}}}", "/do/0/a/listen/to", "exactly one"),
+        ("do:\n- a: {listen: {to: {all: [{with: {type: x}}], until: '${ true }'}}}", "/do/0/a/listen/to/until", "`any` only"),
+        ("do:\n- a: {listen: {to: {any: []}}, foreach: {item: e}}", "/do/0/a/foreach/do", "tasks for each event"),
+        ("do:\n- a: {run: {shell: {}}}", "/do/0/a/run/shell/command", "required"),
+        ("do:\n- a: {run: {script: {language: cobol, code: x}}}", "/do/0/a/run/script/language", "python"),
+        ("do:\n- a: {run: {container: {image: x}}}", "/do/0/a/run/container", "engine"),
+        ("do:\n- a: {run: {workflow: {name: x, namespace: y}}}", "/do/0/a/run/workflow/version", "required"),
         ("do:\n- a: {set: {v: 1}}\n- a: {set: {v: 1}}", "/do/0/a", "twice"),
         ("do:\n- a: {set: {v: 1}, typo: 1}", "/do/0/a/typo", "unknown property"),
         ("do:\n- a: {for: {each: input, in: '[]'}, do: [{b: {set: {v: 1}}}]}", "/do/0/a/for/each", "taken"),
@@ -404,7 +411,9 @@ fn problems_have_pointers() {
         ("do:\n- a: {raise: {error: nope}}", "/do/0/a/raise/error", "no error"),
         ("do:\n- a: {input: {schema: {document: {type: 5}}}, set: {v: 1}}", "/do/0/a/input/schema/document", "JSON Schema"),
         ("do:\n- a: {switch: [{x: {then: a}}, {y: {then: a}}]}", "/do/0/a/switch", "only one"),
-        ("schedule: {cron: '* * * * *'}\ndo:\n- a: {set: {v: 1}}", "/schedule", "schedule"),
+        ("schedule: {cron: '* * * *'}\ndo:\n- a: {set: {v: 1}}", "/schedule/cron", "minute hour"),
+        ("schedule: {every: PT0.1S}\ndo:\n- a: {set: {v: 1}}", "/schedule/every", "at least a second"),
+        ("schedule: {on: {any: []}}\ndo:\n- a: {set: {v: 1}}", "/schedule/on", "name the events"),
         ("do:\n- a: {do: [{b: {fork: {branches: []}}}]}", "/do/0/a/do/0/b/fork/branches", "no branch"),
     ] {
         let source = yaml::read(&flow(body)).unwrap();

@@ -1,9 +1,12 @@
 //! Behaviour through `Workflows`, on both databases, and of the interpreter alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod approvals;
 mod chaos;
 mod engine;
 mod language;
+mod listen;
+mod nested;
 mod verbs;
 
 use std::collections::HashMap;
@@ -33,7 +36,8 @@ pub(crate) struct Fake {
     pub cancelled: Mutex<Vec<String>>,
 }
 
-pub(crate) const ACTIONS: &[&str] = &["echo", "add", "fail", "flaky", "hang", "big", "panics", "event.publish", "my-plugin.plan"];
+pub(crate) const ACTIONS: &[&str] =
+    &["echo", "add", "fail", "flaky", "hang", "big", "panics", "event.publish", "my-plugin.plan", "job.process"];
 
 #[async_trait]
 impl ActionHost for Fake {
@@ -115,6 +119,13 @@ impl House {
     pub(crate) fn with(db: &Db, host: Arc<Fake>, crash: Option<Crash>) -> House {
         let engine = Engine::new(db.clone(), Access::new(db.clone()), host.clone(), EngineConfig::default(), crash);
         let workflows = Workflows { engine: Arc::new(engine) };
+        let stop = CancellationToken::new();
+        workflows.start_engine(stop.clone());
+        House { workflows, host, stop }
+    }
+    pub(crate) fn bounded(db: &Db, config: EngineConfig) -> House {
+        let host: Arc<Fake> = Arc::default();
+        let workflows = Workflows::with_config(db.clone(), Access::new(db.clone()), host.clone(), config);
         let stop = CancellationToken::new();
         workflows.start_engine(stop.clone());
         House { workflows, host, stop }
