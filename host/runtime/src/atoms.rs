@@ -80,6 +80,20 @@ const ATOMS: &[Atom] = &[
         },
     },
     Atom {
+        name: "job.process",
+        title: ("Run a process", "运行进程"),
+        description: (
+            "Runs a shell command, a script or a container on targets and answers its output. Write it as `run: shell`, `script` or `container`.",
+            "在目标上运行命令、脚本或容器并返回其输出。请写作 `run: shell`、`script` 或 `container`。",
+        ),
+        input: || {
+            json!({"type": "object", "required": ["kind", "process", "targets"], "properties": {
+                "kind": {"enum": ["shell", "script", "container"]}, "process": {"type": "object"}, "targets": {"type": "object"},
+                "return": {"enum": ["stdout", "stderr", "code", "all", "none"]}, "await": {"type": "boolean"}, "user": {"type": ["string", "null"]},
+                "cwd": {"type": ["string", "null"]}, "timeout_s": {"type": "integer", "minimum": 1}, "concurrency": {"type": ["integer", "null"]}}})
+        },
+    },
+    Atom {
         name: "http",
         title: ("Send an HTTP request", "发送 HTTP 请求"),
         description: (
@@ -194,6 +208,7 @@ impl Plugins {
                 s.cmdb.update(&ctx.who, &text("model"), &text("id"), attributes, version, Some(&why)).await.map(value).map_err(cmdb)
             }
             "job.run" => self.job(ctx, input).await,
+            "job.process" => self.process(ctx, &input).await,
             "http" | "openapi" => self.web(ctx, name, &input).await,
             "event.publish" => {
                 // Paths are the platform's own sources, so what a definition names counts when it is an address.
@@ -208,33 +223,14 @@ impl Plugins {
     }
 
     async fn job(&self, ctx: &ActionContext, input: Json) -> Result<Json, ActionError> {
-        let jobs = self.services().jobs.clone();
-        let error = |e: plenum_jobs::JobsError| {
-            let a = ActionError::new(e.code(), jobs_status(&e), "The job was refused", e.to_string());
-            if matches!(e, plenum_jobs::JobsError::Busy(_) | plenum_jobs::JobsError::ShuttingDown) { a.retryable() } else { a }
-        };
-        let mut request: RunRequest = serde_json::from_value(input).map_err(|e| bad_input("job.run", e))?;
-        // The run's own key: repeated after a crash this answers with the execution that is there.
-        request.key = Some(format!("wf/{}", ctx.key));
-        request.origin = Some(format!("workflow-run/{}", ctx.run_id));
-        let execution = jobs.run(&ctx.who, request).await.map_err(error)?;
-        ctx.waiting.waiting(format!("job {} on {} targets", execution.id, execution.summary.total), None);
-        let ended = tokio::select! {
-            ended = jobs.wait(&execution.id) => ended.map_err(error)?,
-            () = ctx.cancel.cancelled() => {
-                match jobs.cancel(&ctx.who, &execution.id).await {
-                    Ok(_) | Err(plenum_jobs::JobsError::AlreadyFinished(_)) => {}
-                    Err(e) => return Err(error(e)),
-                }
-                return Err(ActionError::new("action.cancelled", 499, "Cancelled", format!("the job {} was cancelled with its run", execution.id)));
-            }
-        };
+        let request: RunRequest = serde_json::from_value(input).map_err(|e| bad_input("job.run", e))?;
+        let ended = self.run_job(ctx, request).await?;
         // What scripts say of themselves, of as many targets as a task's value has room for; the API has all of them.
-        let told = match jobs.structured(&ctx.who, &ended.id, 200).await {
+        let told = match self.services().jobs.structured(&ctx.who, &ended.id, 200).await {
             Ok(told) => told,
             // Who may run and not read is told how it ended, as ever.
             Err(plenum_jobs::JobsError::Access(_)) => Vec::new(),
-            Err(e) => return Err(error(e)),
+            Err(e) => return Err(job_error(e)),
         };
         let results: Vec<Json> = told
             .into_iter()
@@ -244,6 +240,35 @@ impl Plugins {
             json!({"execution": ended.id, "status": ended.status, "summary": ended.summary, "duration_ms": ended.duration_ms, "results": results}),
         )
     }
+
+    /// Begins a job for a task; repeated after a crash this answers with the execution that is there.
+    pub(crate) async fn begin_job(&self, ctx: &ActionContext, mut request: RunRequest) -> Result<plenum_jobs::Execution, ActionError> {
+        request.key = Some(format!("wf/{}", ctx.key));
+        request.origin = Some(format!("workflow-run/{}", ctx.run_id));
+        self.services().jobs.run(&ctx.who, request).await.map_err(job_error)
+    }
+
+    /// Runs a job for a task to its end.
+    pub(crate) async fn run_job(&self, ctx: &ActionContext, request: RunRequest) -> Result<plenum_jobs::Execution, ActionError> {
+        let jobs = self.services().jobs.clone();
+        let execution = self.begin_job(ctx, request).await?;
+        ctx.waiting.waiting(format!("job {} on {} targets", execution.id, execution.summary.total), None);
+        tokio::select! {
+            ended = jobs.wait(&execution.id) => ended.map_err(job_error),
+            () = ctx.cancel.cancelled() => {
+                match jobs.cancel(&ctx.who, &execution.id).await {
+                    Ok(_) | Err(plenum_jobs::JobsError::AlreadyFinished(_)) => {}
+                    Err(e) => return Err(job_error(e)),
+                }
+                Err(ActionError::new("action.cancelled", 499, "Cancelled", format!("the job {} was cancelled with its run", execution.id)))
+            }
+        }
+    }
+}
+
+fn job_error(e: plenum_jobs::JobsError) -> ActionError {
+    let a = ActionError::new(e.code(), jobs_status(&e), "The job was refused", e.to_string());
+    if matches!(e, plenum_jobs::JobsError::Busy(_) | plenum_jobs::JobsError::ShuttingDown) { a.retryable() } else { a }
 }
 
 #[async_trait]

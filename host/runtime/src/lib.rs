@@ -25,6 +25,7 @@ mod outgoing;
 pub mod package;
 mod plugin;
 mod printed;
+mod process;
 mod secrets;
 mod service;
 mod stats;
