@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 /// What a viewer may send: their own session, password and tokens, and questions that change nothing.
 const OPEN: &[&str] = &[
+    // Who is asked may answer, whatever the role; who is not is told so by `host/workflow`.
+    "POST /approvals/{id}/decide",
+    "POST /approvals/{id}/delegate",
     "POST /session",
     "DELETE /session",
     "PUT /session/password",

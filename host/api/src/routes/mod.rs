@@ -1,6 +1,7 @@
 //! One file a resource; each offers its own `router()`.
 
 pub mod access;
+pub mod approvals;
 pub mod catalog;
 pub mod cmdb;
 pub mod cmdb_feed;

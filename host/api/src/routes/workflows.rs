@@ -30,6 +30,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(run_tasks))
         .routes(routes!(cancel_run))
         .merge(super::run_acts::router())
+        .merge(super::approvals::router())
         .routes(routes!(list_schedules, create_schedule))
         .routes(routes!(preview_schedule))
         .routes(routes!(get_schedule, update_schedule, delete_schedule))
