@@ -43,6 +43,7 @@ export function makeRouter() {
     page('/workflows/$name', () => import('./features/workflows/Definition')),
     page('/runs', () => import('./features/workflows/Runs')),
     page('/runs/$id', () => import('./features/workflows/Run')),
+    page('/approvals', () => import('./features/workflows/Approvals')),
     page('/schedules', () => import('./features/workflows/Schedules')),
     page('/catalog', () => import('./features/catalog/Catalog')),
     page('/catalog/$id', () => import('./features/catalog/Entry')),

@@ -636,6 +636,7 @@ const PAGES = {
   runs: '/runs',
   run: `/runs/${seen.run}`,
   schedules: '/schedules',
+  approvals: '/approvals',
   catalog: '/catalog',
   entry: '/catalog/inspection-center',
   apps: '/apps',

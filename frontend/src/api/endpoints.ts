@@ -104,6 +104,11 @@ export const api = {
     start: (name: string, input: A.Json, key: string) => http.post<A.Run>(segment`/workflows/${name}/runs`, { input, key }),
     actions: () => http.get<A.Page<A.ActionInfo>>('/actions'),
   },
+  approvals: {
+    list: (q: L) => http.get<A.Page<A.Approval>>('/approvals', q),
+    decide: (id: string, b: { decision: 'approve' | 'reject'; comment?: string; data?: A.Json }) => http.post<A.Approval>(segment`/approvals/${id}/decide`, b),
+    delegate: (id: string, b: { to: string; reason: string }) => http.post<A.Approval>(segment`/approvals/${id}/delegate`, b),
+  },
   runs: {
     list: (q: L) => http.get<A.Page<A.Run>>('/runs', q),
     get: (id: string) => http.get<A.Run>(segment`/runs/${id}`),

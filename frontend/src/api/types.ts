@@ -525,6 +525,36 @@ export interface Run {
   origin: string | null;
 }
 
+/** One of those whom a run asks, and the answer. */
+export interface Seat {
+  holder: string;
+  voter: string | null;
+  decision: 'approve' | 'reject' | null;
+  comment: string | null;
+  data: Json;
+  at: string | null;
+}
+
+/** A question that a run asks people. */
+export interface Approval {
+  id: string;
+  run: string;
+  workflow: string;
+  task: string;
+  title: string;
+  text: string | null;
+  mode: 'any' | 'all' | 'share' | 'in_turn';
+  share: number | null;
+  form: Json;
+  status: 'open' | 'approved' | 'rejected' | 'expired' | 'withdrawn';
+  escalated: boolean;
+  created_at: string;
+  due_at: string | null;
+  ended_at: string | null;
+  seats: Seat[];
+  mine: boolean;
+}
+
 export interface Schedule {
   id: string;
   name: string;

@@ -32,7 +32,7 @@ export const groups: NavGroup[] = [
     title: 'nav.operate',
     items: [
       { to: '/jobs', title: 'nav.jobs', icon: SquareTerminal, needs: 'jobs.read' },
-      { to: '/workflows', title: 'nav.workflows', icon: Workflow, needs: 'workflow.read', also: ['/runs', '/schedules'] },
+      { to: '/workflows', title: 'nav.workflows', icon: Workflow, needs: 'workflow.read', also: ['/runs', '/schedules', '/approvals'] },
     ],
   },
 ];

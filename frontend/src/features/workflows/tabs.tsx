@@ -9,6 +9,7 @@ export function WorkflowTabs() {
       items={[
         { to: '/workflows', label: t('workflows.definitions') },
         { to: '/runs', label: t('workflows.runs') },
+        { to: '/approvals', label: t('approvals.mine') },
         { to: '/schedules', label: t('workflows.schedules') },
       ]}
     />
