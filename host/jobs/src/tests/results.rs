@@ -176,20 +176,20 @@ both_databases! {
         let mut tx = w.db.begin().await.unwrap();
         let mut nodes = Vec::new();
         for piece in 0..2 {
-            let rows: Vec<String> = (0..300).map(|n| format!("('big-{0}', 'big-{0}', 'big-{0}', '', 'offline', 1, '0', 1)", piece * 300 + n)).collect();
+            let rows: Vec<String> = (0..100).map(|n| format!("('big-{0}', 'big-{0}', 'big-{0}', '', 'offline', 1, '0', 1)", piece * 100 + n)).collect();
             let sql = format!("INSERT INTO job_nodes (id, name, hostname, machine_id, state, state_since, agent_version, enrolled_at) VALUES {}", rows.join(", "));
             tx.execute(&sql, &[]).await.unwrap();
-            nodes.extend((0..300).map(|n| format!("big-{}", piece * 300 + n)));
+            nodes.extend((0..100).map(|n| format!("big-{}", piece * 100 + n)));
         }
         tx.commit().await.unwrap();
         let mut request = w.request(&nodes.iter().map(String::as_str).collect::<Vec<_>>());
         request.wait_s = Some(0);
         request.strategy = serde_json::from_value(serde_json::json!({"batches": "10%"})).unwrap();
         let x = w.jobs.run(&admin(), request).await.unwrap();
-        assert_eq!((x.summary.total, x.progress.batches), (600, 10));
+        assert_eq!((x.summary.total, x.progress.batches), (200, 10));
         let done = soon(w.jobs.wait(&x.id)).await.unwrap();
-        assert_eq!((done.status, done.summary.lost), (ExecutionStatus::Failed, 600));
+        assert_eq!((done.status, done.summary.lost), (ExecutionStatus::Failed, 200));
         let g = w.jobs.groups(&admin(), &x.id).await.unwrap();
-        assert_eq!((g.items.len(), g.items[0].count, g.items[0].fault), (1, 600, Some(Fault::Offline)));
+        assert_eq!((g.items.len(), g.items[0].count, g.items[0].fault), (1, 200, Some(Fault::Offline)));
     }
 }
