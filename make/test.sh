@@ -40,7 +40,7 @@ rust_tests() {
     say "browser tests: installing playwright-core"
     (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json) || fail "npm ci failed in tests/browser"
   fi
-  cargo build --locked --workspace --tests 2>&1 | tail -n 1
+  cargo build --quiet --locked --workspace --tests || fail "the tests do not compile: see above"
   export PLENUM_BIN=$BIN PLENUM_CATALOG=$CATALOG PLENUM_BUILD_KEY=$CACHE/keys/build.key
   if cargo nextest --version >/dev/null 2>&1; then
     say "Rust tests: cargo nextest"

@@ -102,10 +102,18 @@ const BARE: &[&str] = &[
 /// All that a viewer could have changed, but for what changes by itself.
 async fn state(admin: &Client) -> Value {
     let mut all = serde_json::Map::new();
-    for path in
-        ["users", "tokens", "cmdb/groups", "cmdb/models", "cmdb/models/team/instances", "plugins", "schedules", "workflows", "nodes/enrolment-tokens"]
-        ["users", "tokens", "cmdb/models", "cmdb/models/team/instances", "plugins", "schedules", "workflows", "nodes/enrolment-tokens", "node-policies"]
-    {
+    for path in [
+        "users",
+        "tokens",
+        "cmdb/groups",
+        "cmdb/models",
+        "cmdb/models/team/instances",
+        "plugins",
+        "schedules",
+        "workflows",
+        "nodes/enrolment-tokens",
+        "node-policies",
+    ] {
         all.insert(path.to_owned(), admin.get(&format!("/api/v1/{path}")).await["items"].clone());
     }
     for path in ["jobs/executions", "runs"] {

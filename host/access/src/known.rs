@@ -66,7 +66,6 @@ mod tests {
 
     use std::time::{Duration, Instant};
 
-
     use crate::{Access, Principal, Role, UserPatch};
 
     plenum_store::both_databases! {

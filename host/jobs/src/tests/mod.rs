@@ -3,9 +3,9 @@
 
 mod cmdb;
 mod delivery;
-mod results;
 mod faults;
 mod metrics;
+mod results;
 mod rules;
 mod strategy;
 mod support;
