@@ -109,10 +109,13 @@ impl Shape {
     }
 }
 
+/// One association of a level: who is linked to whom, which of them were cut off, and the level that it leads to.
+type Onward = (HashMap<String, Vec<String>>, BTreeSet<String>, Level);
+
 /// One level of the walk: records by id, with the links that lead on from each.
 struct Level {
     records: HashMap<String, Instance>,
-    next: BTreeMap<String, (HashMap<String, Vec<String>>, BTreeSet<String>, Level)>,
+    next: BTreeMap<String, Onward>,
 }
 
 impl Cmdb {

@@ -301,7 +301,7 @@ impl Cmdb {
             tx.rollback().await?;
             return Err(gone());
         };
-        if !f.mine && !who.user().is_some_and(|u| u.role == Role::Administrator) {
+        if !f.mine && who.user().is_none_or(|u| u.role != Role::Administrator) {
             tx.rollback().await?;
             let reason = format!("the filter {} is {}'s; its owner or an administrator deletes it", f.name, f.owner);
             return Err(AccessError::Denied(Denied { permission: Permission::CmdbWrite, reason }).into());
