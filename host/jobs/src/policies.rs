@@ -223,7 +223,9 @@ impl PolicyDraft {
         }
         let s = &self.settings;
         let within = |field: &str, value: Option<u32>, least: u32, most: u32, zero: bool| match value {
-            Some(v) if !(least..=most).contains(&v) && !(zero && v == 0) => {
+            // Zero, where it is allowed, means never.
+            Some(0) if zero => Ok(()),
+            Some(v) if !(least..=most).contains(&v) => {
                 Err(invalid(format!("/settings/{field}"), format!("{v} is not between {least} and {most}")))
             }
             _ => Ok(()),
