@@ -63,6 +63,7 @@ async function look(name, options) {
   await shots.take(page, name, options);
 }
 
+const switchLanguage = () => page.locator('header.top button:has(span[lang])').evaluate((b) => b.click());
 const visible = (locator) => locator.first().waitFor({ state: 'visible' });
 const has = async (locator, text) => {
   const shown = (await locator.allInnerTexts()).join('\n');
@@ -683,8 +684,6 @@ const DIALOGS = {
   uninstall: ['/apps/inspection-center', 'Uninstall'],
   upgrade: ['/catalog/walk-board', 'Upgrade'],
 };
-
-const switchLanguage = () => page.locator('header.top button:has(span[lang])').evaluate((b) => b.click());
 
 for (const viewport of EVERY_PAGE ? SIZES : []) {
   const size = viewport.width;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plenum_access::Principal;
+use plenum_access::{Permission, Principal};
 use plenum_store::params;
 
 use crate::model::*;
@@ -14,6 +14,7 @@ const MAX_CHAIN: u32 = 100;
 impl Jobs {
     /// The same script on targets of an execution that ended badly, or on chosen ones, as an execution of its own that is linked with it.
     pub async fn retry(&self, who: &Principal, id: &str, retry: RetryRequest) -> Result<Execution, JobsError> {
+        self.inner.access.require(who, Permission::JobsRun, &[]).await?;
         let old = self.inner.visible(who, id).await?;
         let statuses = match (retry.statuses.as_slice(), retry.nodes.as_slice()) {
             ([], []) => RETRIED.to_vec(),

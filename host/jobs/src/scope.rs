@@ -26,6 +26,8 @@ impl Inner {
         // What an earlier execution ran on is asked again: as what it was targeted then.
         let earlier = match &targets.earlier {
             Some(asked) => {
+                // Who may not run at all learns nothing of what ran.
+                self.access.require(who, Permission::JobsRun, &[]).await?;
                 self.visible(who, &asked.execution).await?;
                 self.earlier(asked).await?
             }

@@ -129,6 +129,8 @@ pub(crate) fn by_people(source: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::*;
     use serde_json::json;
 

@@ -31,7 +31,7 @@ both_databases! {
         let list = c.list(&p, "team", &Query::default()).await.unwrap().items;
         assert_eq!((&list[0].attributes, list[0].label.as_str()), (&only, team.id.as_str()));
         assert_eq!(c.get(&p, "team", &team.id).await.unwrap().attributes, only);
-        assert_eq!(c.get_many(&p, "team", &[team.id.clone()]).await.unwrap()[0].attributes, only);
+        assert_eq!(c.get_many(&p, "team", std::slice::from_ref(&team.id)).await.unwrap()[0].attributes, only);
         let now = plenum_store::now_ms() + 1000;
         assert_eq!(c.get_at(&p, "team", &team.id, now).await.unwrap().attributes, only);
         assert_eq!(c.list_at(&p, "team", &Query::default(), now).await.unwrap().items[0].attributes, only);

@@ -277,6 +277,6 @@ plenum_store::both_databases! {
         // The source finds its record where it is now.
         let again = say(&c, "vcenter", record("system", Some("s-7"), json!({"description": "sells more"}))).await;
         assert_eq!((again.outcome, again.id.as_deref()), (Outcome::Unchanged, Some(a.as_str())));
-        assert_eq!(c.merge_records(&operator(), "system", &a, &[a.clone()], false, None).await.unwrap_err().code(), "cmdb.invalid_instance");
+        assert_eq!(c.merge_records(&operator(), "system", &a, std::slice::from_ref(&a), false, None).await.unwrap_err().code(), "cmdb.invalid_instance");
     }
 }

@@ -571,7 +571,10 @@ pub(crate) fn plugins_call(plugin: &str, action: &str, input: &Value) -> Result<
     }
 }
 
-pub(crate) fn outgoing(r: &Outgoing, _to: &Parts) -> Result<(u16, Vec<(String, String)>, Vec<u8>)> {
+/// Status, headers and body.
+type Answer = (u16, Vec<(String, String)>, Vec<u8>);
+
+pub(crate) fn outgoing(r: &Outgoing, _to: &Parts) -> Result<Answer> {
     let on_request = with(|s| {
         allowed(s, "http.outgoing")?;
         s.outgoing.push(r.clone());
