@@ -34,6 +34,11 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /users" => json!({"name": "x1", "role": "viewer", "password": "correct horse battery"}),
         "PATCH /users/{id}" => json!({"role": "administrator"}),
         "POST /cmdb/associations" => json!({"kind": "contains", "from": {"model": "team", "id": "t"}, "to": {"model": "team", "id": "t"}}),
+        "PATCH /cmdb/associations/{id}" => json!({"attributes": {}}),
+        "POST /cmdb/association-kinds" => json!({"name": "theirs", "forward": "is theirs", "backward": "is theirs"}),
+        "PUT /cmdb/association-kinds/{kind}" => json!({"name": "belongs_to", "forward": "is theirs", "backward": "is theirs"}),
+        "POST /data-roles" => json!({"name": "everyone", "rules": []}),
+        "PUT /data-roles/{name}" => json!({"name": "theirs", "rules": []}),
         "PUT /cmdb/groups/{name}" => json!({"model": "team", "filter": "name != null"}),
         "POST /cmdb/models" => json!({"name": "gadget", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
         "PUT /cmdb/models/{model}" => json!({"name": "team", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
@@ -78,6 +83,8 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
 /// Doors without a body.
 const BARE: &[&str] = &[
     "DELETE /cmdb/associations/{id}",
+    "DELETE /cmdb/association-kinds/{kind}",
+    "DELETE /data-roles/{name}",
     "DELETE /cmdb/groups/{name}",
     "DELETE /cmdb/models/{model}",
     "DELETE /cmdb/models/{model}/instances/{id}",
@@ -105,6 +112,8 @@ async fn state(admin: &Client) -> Value {
     for path in [
         "users",
         "tokens",
+        "data-roles",
+        "cmdb/association-kinds",
         "cmdb/groups",
         "cmdb/models",
         "cmdb/models/team/instances",
@@ -180,6 +189,7 @@ async fn a_viewer_changes_nothing_through_any_of_them() {
             let at = path
                 .replace("{id}", &id)
                 .replace("{model}", "team")
+                .replace("{kind}", "belongs_to")
                 .replace("{name}", "theirs")
                 .replace("{source}", "import")
                 .replace("{rule}", "mine")

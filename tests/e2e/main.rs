@@ -3,6 +3,7 @@
 
 mod bad_days;
 mod browser;
+mod data_roles;
 mod doors;
 mod every_door;
 mod examples;

@@ -65,7 +65,7 @@ pub(crate) async fn insert(
 
 impl Access {
     pub(crate) async fn record_refusal(&self, who: &Principal, denied: &Denied, touches: Touches<'_>) -> Result<(), StoreError> {
-        let target: Vec<String> = touches.iter().filter(|t| **t != crate::KEEPS_TO_ATTRIBUTES).map(|(k, v)| format!("{k}/{v}")).collect();
+        let target: Vec<String> = touches.iter().filter(|t| !crate::grant::is_promise(t)).map(|(k, v)| format!("{k}/{v}")).collect();
         let mut tx = self.db().begin().await?;
         insert(&mut tx, &who.actor(), denied.permission.name(), &target.join(" "), false, Some(&denied.reason), None, None).await?;
         tx.commit().await

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::grant::{Grant, KEEPS_TO_ATTRIBUTES, Touches};
+use crate::grant::{Grant, Touches};
 use crate::permission::Permission;
 
 /// Values of a list that are written out; of more, only what is to be added.
@@ -13,7 +13,7 @@ pub(crate) fn line(grant: &Grant, permission: Permission, touches: Touches<'_>) 
     let name = permission.name();
     let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let scope = grant.permissions.get(name);
-    for (key, value) in touches.iter().filter(|touch| **touch != KEEPS_TO_ATTRIBUTES) {
+    for (key, value) in touches.iter().filter(|touch| !crate::grant::is_promise(touch)) {
         if scope.is_none_or(|s| !s.allows(key, value)) {
             wanted.entry(key).or_default().push(value);
         }

@@ -26,6 +26,15 @@ pub const ATTRIBUTES: &str = "attributes";
 /// Among what a call touches: it looks at many attributes, and leaves out by itself those that are beyond the scope.
 pub const KEEPS_TO_ATTRIBUTES: (&str, &str) = (ATTRIBUTES, "");
 
+/// Among what a call touches: it keeps by itself to the records that the caller's data roles leave, and to what they show of them. Without
+/// it a call is refused to people whom a data role narrows.
+pub const KEEPS_TO_RECORDS: (&str, &str) = ("records", "");
+
+/// Whether a touch says something of the call, and names nothing.
+pub(crate) fn is_promise(touch: &(&str, &str)) -> bool {
+    *touch == KEEPS_TO_ATTRIBUTES || *touch == KEEPS_TO_RECORDS
+}
+
 /// What a check is about: the scope keys a call touches, `("models", "host")`.
 pub type Touches<'a> = &'a [(&'a str, &'a str)];
 
@@ -35,10 +44,10 @@ impl Grant {
         let Some(scope) = self.permissions.get(permission.name()) else { return false };
         let of_attributes = |(key, _): &(&str, &str)| *key == ATTRIBUTES;
         // A door that knows nothing of attributes stays shut to who may see only some.
-        if scope.0.contains_key(ATTRIBUTES) && !touches.is_empty() && !touches.iter().any(of_attributes) {
+        if scope.0.contains_key(ATTRIBUTES) && touches.iter().any(|t| *t != KEEPS_TO_RECORDS) && !touches.iter().any(of_attributes) {
             return false;
         }
-        touches.iter().all(|touch| *touch == KEEPS_TO_ATTRIBUTES || scope.allows(touch.0, touch.1))
+        touches.iter().all(|touch| is_promise(touch) || scope.allows(touch.0, touch.1))
     }
 }
 

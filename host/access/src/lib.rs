@@ -4,6 +4,7 @@
 //! whichever door the call came through.
 
 pub mod audit;
+mod data_roles;
 mod fix;
 pub mod grant;
 mod known;
@@ -13,7 +14,8 @@ pub mod sessions;
 pub mod users;
 
 pub use audit::{AuditEntry, AuditQuery};
-pub use grant::{ATTRIBUTES, Grant, KEEPS_TO_ATTRIBUTES, Scope, Touches};
+pub use data_roles::{DataRole, DataRule, DataScope, EVERYONE, StoredDataRole};
+pub use grant::{ATTRIBUTES, Grant, KEEPS_TO_ATTRIBUTES, KEEPS_TO_RECORDS, Scope, Touches};
 pub use permission::{Permission, Role};
 pub use principal::{Actor, PluginPrincipal, Principal, UserPrincipal};
 pub use sessions::ApiToken;
@@ -24,7 +26,10 @@ use std::sync::{Arc, OnceLock};
 use plenum_store::{Db, Migration, StoreError, Tx};
 
 /// The schema of this crate.
-pub const MIGRATIONS: &[Migration] = &[Migration { set: "access", version: 1, sql: include_str!("../migrations/1.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { set: "access", version: 1, sql: include_str!("../migrations/1.sql") },
+    Migration { set: "access_data", version: 1, sql: include_str!("../migrations/roles_1.sql") },
+];
 
 /// What access refuses or fails at.
 #[derive(Debug, thiserror::Error)]
@@ -108,12 +113,13 @@ pub struct Access {
     db: Db,
     watch: Watch,
     known: known::Known,
+    scopes: data_roles::KnownScopes,
 }
 
 impl Access {
     /// On an opened and migrated database.
     pub fn new(db: Db) -> Access {
-        Access { db, watch: Watch::default(), known: known::Known::default() }
+        Access { db, watch: Watch::default(), known: known::Known::default(), scopes: data_roles::KnownScopes::default() }
     }
 
     /// Has `observer` hear of the checks of plugins from now on, through every clone. The first one stays.
@@ -161,8 +167,7 @@ impl Access {
             }
             Principal::Plugin(p) => {
                 if !p.grant.allows(permission, touches) {
-                    let what: Vec<String> =
-                        touches.iter().filter(|t| **t != KEEPS_TO_ATTRIBUTES).map(|(k, v)| format!("{k}: {v}")).collect();
+                    let what: Vec<String> = touches.iter().filter(|t| !grant::is_promise(t)).map(|(k, v)| format!("{k}: {v}")).collect();
                     return denied(format!(
                         "plugin {} has no grant for {} ({}); {}; then have an administrator grant it",
                         p.id,
@@ -188,12 +193,25 @@ impl Access {
     /// [`Access::check`], and a refusal goes into the audit log.
     pub async fn require(&self, who: &Principal, permission: Permission, touches: Touches<'_>) -> Result<(), AccessError> {
         match self.check(who, permission, touches) {
-            Ok(()) => Ok(()),
+            Ok(()) => self.may_look(who, permission, touches).await,
             Err(denied) => {
                 self.record_refusal(who, &denied, touches).await?;
                 Err(AccessError::Denied(denied))
             }
         }
+    }
+
+    /// Refuses people whom a data role narrows what does not keep to their records.
+    async fn may_look(&self, who: &Principal, permission: Permission, touches: Touches<'_>) -> Result<(), AccessError> {
+        let of_records = matches!(permission, Permission::CmdbRead | Permission::CmdbWrite);
+        if !of_records || touches.contains(&KEEPS_TO_RECORDS) || self.data_scope(who).await?.is_none() {
+            return Ok(());
+        }
+        let reason =
+            "this looks at records whether or not your data roles let you see them, and is not for people whom a data role narrows; \
+                      ask an administrator"
+                .to_owned();
+        Err(self.refuse(who, Denied { permission, reason }, touches).await)
     }
 
     /// A refusal that a domain decided itself, beyond what [`Access::check`] can know: heard and logged as the others are.

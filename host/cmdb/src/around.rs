@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plenum_access::Principal;
+use plenum_access::{AccessError, DataScope, Denied, Permission, Principal};
 use plenum_store::documents::Surrounding;
 use plenum_store::filter::{Link, LinkTable, Links, Named};
 use plenum_store::{DocumentError, Filter, Query};
 
-use crate::associations::KINDS;
 use crate::model::{Model, StoredModel, collection};
 use crate::scope::shown_model;
-use crate::{Cmdb, CmdbError, decode};
+use crate::view::View;
+use crate::{Cmdb, CmdbError, StoredKind, decode};
 
 /// Where associations are.
 const TABLE: LinkTable = LinkTable { table: "cmdb_associations", kind: "kind", from: ("from_model", "from_id"), to: ("to_model", "to_id") };
@@ -22,25 +22,32 @@ pub(crate) fn word(text: &str) -> String {
 }
 
 /// All kinds, both ways, as filters and expansions name them.
-pub(crate) fn all_links() -> Vec<Link> {
-    let mut out: Vec<Link> = KINDS.iter().map(|k| Link { name: k.name.to_owned(), kind: k.name.to_owned(), backward: false }).collect();
-    for k in KINDS {
-        let name = word(k.backward.0);
-        if !out.iter().any(|l| l.name == name) {
-            out.push(Link { name, kind: k.name.to_owned(), backward: true });
+fn all_links(kinds: &[StoredKind]) -> Vec<Link> {
+    let mut out: Vec<Link> = kinds.iter().map(|k| Link { name: k.kind.name.clone(), kind: k.kind.name.clone(), backward: false }).collect();
+    for k in kinds {
+        let name = word(k.kind.backward.0.get("en").map_or("", String::as_str));
+        if !name.is_empty() && !out.iter().any(|l| l.name == name) {
+            out.push(Link { name, kind: k.kind.name.clone(), backward: true });
         }
     }
     out
 }
 
 impl Cmdb {
+    /// All associations that there are, both ways.
+    pub(crate) async fn every_link(&self) -> Result<Vec<Link>, CmdbError> {
+        Ok(all_links(&self.all_kinds().await?))
+    }
+
     /// A model as the caller may look at it through an association; none when it may not be read.
-    pub(crate) fn seen_through(&self, who: &Principal, model: &Model) -> Option<Surrounding> {
+    fn seen_through(&self, who: &Principal, scope: Option<&DataScope>, model: &Model) -> Result<Option<Surrounding>, CmdbError> {
         if !self.sees(who, &model.name) {
-            return None;
+            return Ok(None);
         }
-        let seen = shown_model(who, StoredModel { model: model.clone(), version: 0, builtin: false }).model;
-        Some(Surrounding { name: model.name.clone(), collection: collection(&model.name), schema: seen.spec().schema, within: None })
+        let Some(view) = View::of(model.clone(), scope) else { return Ok(None) };
+        let mut schema = shown_model(who, StoredModel { model: model.clone(), version: 0, builtin: false }).model.spec().schema;
+        schema.fields.retain(|f| !view.hides(&f.name));
+        Ok(Some(Surrounding { name: model.name.clone(), collection: collection(&model.name), schema, within: view.within()? }))
     }
 
     /// All models.
@@ -62,12 +69,21 @@ impl Cmdb {
 
     /// The surroundings of a model for a filter: of the kinds that it names, what is linked.
     pub(crate) async fn around(&self, who: &Principal, home: &Model, source: &str) -> Result<Arc<Links>, CmdbError> {
+        let scope = self.scope(who).await?;
+        if scope.is_some() && source.contains("in_group") {
+            // Whoever made the group may have seen more.
+            let reason =
+                "groups look at records whether or not your data roles let you see them; write what you look for as a filter".to_owned();
+            return Err(AccessError::Denied(Denied { permission: Permission::CmdbRead, reason }).into());
+        }
         let named = if source.contains("in_group") { self.named_filters().await? } else { BTreeMap::new() };
         let texts: Vec<&str> = std::iter::once(source).chain(named.values().map(|n: &Named| n.source.as_str())).collect();
-        let links = all_links();
+        let links = self.every_link().await?;
         let used: Vec<&Link> = links.iter().filter(|l| texts.iter().any(|t| t.contains(l.name.as_str()))).collect();
-        let mut around: Vec<Surrounding> = self.every_model().await?.iter().filter_map(|m| self.seen_through(who, m)).collect();
-        if !around.iter().any(|s| s.name == home.name) {
+        let models = self.every_model().await?;
+        let mut around: Vec<Surrounding> =
+            models.iter().filter_map(|m| self.seen_through(who, scope.as_deref(), m).transpose()).collect::<Result<_, _>>()?;
+        if scope.is_none() && !around.iter().any(|s| s.name == home.name) {
             // The model itself was checked by whoever asks.
             around.push(Surrounding {
                 name: home.name.clone(),

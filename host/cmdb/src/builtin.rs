@@ -19,6 +19,26 @@ const SOURCES: &[&str] = &[
     include_str!("../models/network_device.json"),
     include_str!("../models/certificate.json"),
     include_str!("../models/cloud_account.json"),
+    include_str!("../models/container_host.json"),
+    include_str!("../models/oracle.json"),
+    include_str!("../models/sql_server.json"),
+    include_str!("../models/mongodb.json"),
+    include_str!("../models/tomcat.json"),
+    include_str!("../models/kafka.json"),
+    include_str!("../models/rabbitmq.json"),
+    include_str!("../models/module.json"),
+    include_str!("../models/interface.json"),
+    include_str!("../models/cable.json"),
+    include_str!("../models/room.json"),
+    include_str!("../models/ip_subnet.json"),
+    include_str!("../models/ip_address.json"),
+    include_str!("../models/domain_name.json"),
+    include_str!("../models/vpc.json"),
+    include_str!("../models/region.json"),
+    include_str!("../models/disk.json"),
+    include_str!("../models/licence.json"),
+    include_str!("../models/contract.json"),
+    include_str!("../models/person.json"),
 ];
 
 /// The models whose instances discovery finds on a node.
@@ -52,6 +72,9 @@ pub(crate) fn merge(ours: &Model, stored: &Model) -> Model {
             merged.attributes.push(a.clone());
         }
     }
+    if merged.identification.is_empty() {
+        merged.identification.clone_from(&ours.identification);
+    }
     for u in &ours.unique {
         if !merged.unique.contains(u) {
             merged.unique.push(u.clone());
@@ -74,6 +97,9 @@ fn merge_attribute(ours: &Attribute, stored: &Attribute) -> Attribute {
         section: stored.section.clone(),
         indexed: ours.indexed || stored.indexed,
         options,
+        colours: if stored.colours.is_empty() { ours.colours.clone() } else { stored.colours.clone() },
+        importance: stored.importance.or(ours.importance),
+        sources: stored.sources.clone(),
         ..ours.clone()
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use plenum_access::Principal;
-use plenum_store::{By, Tx};
+use plenum_access::{DataScope, Permission, Principal};
+use plenum_store::{By, Document, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use crate::instances::{Instance, instance, missing, without_nulls};
+use crate::instances::{Instance, instance, missing};
 use crate::model::{Model, collection};
-use crate::scope::shown;
+use crate::view::View;
 use crate::{Cmdb, CmdbError};
 
 /// Most rows of one call.
@@ -105,15 +105,18 @@ impl BulkResult {
 impl Cmdb {
     /// Many instances of one model, in one transaction. A row that fails leaves nothing of itself; the others stay unless `all` is set.
     pub async fn bulk(&self, who: &Principal, model: &str, bulk: Bulk) -> Result<BulkResult, CmdbError> {
+        if bulk.rows.len() <= MAX_ROWS {
+            self.may_bulk(who, model, &bulk).await?;
+        }
+        let view = self.view(who, Permission::CmdbWrite, model).await?;
+        let scope = self.scope(who).await?;
         if bulk.rows.len() > MAX_ROWS {
-            self.may_set(who, model, []).await?;
             return Err(invalid("", format!("one call has at most {MAX_ROWS} rows, this has {}; send several", bulk.rows.len())));
         }
-        self.may_bulk(who, model, &bulk).await?;
         let mut tx = self.db.begin().await?;
-        let m = self.stored_in(&mut tx, model).await?.model;
+        let view = view.with(self.stored_in(&mut tx, model).await?.model);
         for name in &bulk.key {
-            if m.attribute(name).is_none() {
+            if view.model.attribute(name).is_none() || view.hides(name) {
                 tx.rollback().await?;
                 return Err(invalid("", format!("the key names {name}, and the model {model} has no such attribute")));
             }
@@ -122,7 +125,7 @@ impl Cmdb {
         for row in &bulk.rows {
             // What a row wrote before it failed is undone without the rows before it.
             tx.execute("SAVEPOINT bulk_row", &[]).await?;
-            let done = self.one(&mut tx, who, &m, &bulk, row).await;
+            let done = self.one(&mut tx, who, (&view, scope.as_deref()), &bulk, row).await;
             if let Err(e) = &done {
                 if matches!(e, CmdbError::Document(plenum_store::DocumentError::Store(s)) if !matches!(s, plenum_store::StoreError::Conflict { .. }))
                 {
@@ -133,10 +136,7 @@ impl Cmdb {
             }
             tx.execute("RELEASE SAVEPOINT bulk_row", &[]).await?;
             rows.push(match done {
-                Ok((outcome, i)) => {
-                    let i = shown(who, &m, i);
-                    RowResult { outcome, id: Some(i.id), label: Some(i.label), error: None }
-                }
+                Ok((outcome, i)) => RowResult { outcome, id: Some(i.id), label: Some(i.label), error: None },
                 Err(e) => RowResult { outcome: RowOutcome::Failed, id: row.id.clone(), label: None, error: Some(e) },
             });
         }
@@ -150,34 +150,42 @@ impl Cmdb {
         Ok(BulkResult { rows, kept })
     }
 
-    async fn one(&self, tx: &mut Tx, who: &Principal, m: &Model, bulk: &Bulk, row: &BulkRow) -> Result<(RowOutcome, Instance), CmdbError> {
+    async fn one(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        (view, scope): (&View, Option<&DataScope>),
+        bulk: &Bulk,
+        row: &BulkRow,
+    ) -> Result<(RowOutcome, Instance), CmdbError> {
+        let m = &view.model;
         let found = match (&row.id, bulk.action) {
             (_, BulkAction::Create) => None,
             (Some(id), _) => Some(id.clone()),
-            (None, _) => self.find(tx, m, &bulk.key, &row.attributes).await?,
+            (None, _) => self.find(tx, view, &bulk.key, &row.attributes).await?,
         };
         let why = bulk.why.as_deref();
         match (bulk.action, found) {
             (BulkAction::Delete, Some(id)) => {
                 let name = collection(&m.name);
                 let gone = self.docs.get_in(tx, &name, &id).await?.ok_or_else(|| missing(&m.name, &id))?;
-                self.delete_in(tx, who, m, &id, row.version, why).await?;
-                Ok((RowOutcome::Deleted, instance(m, gone)))
+                view.must_change(&gone)?;
+                self.delete_in(tx, who, scope, m, &id, row.version, why).await?;
+                Ok((RowOutcome::Deleted, view.show(gone)))
             }
             (BulkAction::Update | BulkAction::Upsert, Some(id)) => {
                 let before = self.docs.get_in(tx, &collection(&m.name), &id).await?.ok_or_else(|| missing(&m.name, &id))?;
+                view.must_change(&before)?;
+                view.must_know(row.attributes.keys())?;
                 // What is as it was is no change: an exported table comes back with what discovery wrote.
                 let mut patch = row.attributes.clone();
                 patch.retain(|k, v| before.data.get(k).unwrap_or(&Json::Null) != v);
-                may_edit(who, m, patch.keys())?;
-                let after = self.write_in(tx, who, m, &id, patch, row.version, why).await?;
+                let after = self.change_in(tx, who, view, &id, patch, row.version, why).await?;
                 let outcome = if after.version == before.version { RowOutcome::Unchanged } else { RowOutcome::Updated };
                 Ok((outcome, after))
             }
             (BulkAction::Create | BulkAction::Upsert, None) => {
-                let attributes = without_nulls(m.with_defaults(Json::Object(row.attributes.clone())));
-                m.check_instance(&attributes)?;
-                Ok((RowOutcome::Created, self.make_in(tx, who, m, attributes, why).await?))
+                Ok((RowOutcome::Created, self.create_in(tx, who, view, Json::Object(row.attributes.clone()), why).await?))
             }
             (BulkAction::Create, Some(_)) | (BulkAction::Update | BulkAction::Delete, None) => {
                 let said: Vec<String> = bulk.key.iter().map(|k| format!("{k} {}", row.attributes.get(k).unwrap_or(&Json::Null))).collect();
@@ -190,7 +198,7 @@ impl Cmdb {
     }
 
     /// The instance that a row means by its key attributes.
-    async fn find(&self, tx: &mut Tx, m: &Model, key: &[String], row: &Map<String, Json>) -> Result<Option<String>, CmdbError> {
+    async fn find(&self, tx: &mut Tx, view: &View, key: &[String], row: &Map<String, Json>) -> Result<Option<String>, CmdbError> {
         if key.is_empty() {
             return Ok(None);
         }
@@ -204,7 +212,8 @@ impl Cmdb {
                 Some(v) => terms.push(format!("{name} == {v}")),
             }
         }
-        let ids = self.docs.ids_in(tx, &collection(&m.name), &terms.join(" && "), 2).await?;
+        let query = view.narrow(&plenum_store::Query { filter: Some(terms.join(" && ")), ..Default::default() })?;
+        let ids = self.docs.ids_in(tx, &collection(&view.model.name), query.filter.as_deref().unwrap_or_default(), 2).await?;
         match ids.as_slice() {
             [] => Ok(None),
             [id] => Ok(Some(id.clone())),
@@ -214,11 +223,11 @@ impl Cmdb {
 
     /// Whether the caller may write a model's instances; a refusal is in the audit log.
     pub async fn may_write(&self, who: &Principal, model: &str) -> Result<(), CmdbError> {
-        self.may_set(who, model, []).await
+        self.view(who, Permission::CmdbWrite, model).await.map(|_| ())
     }
 
     /// Brings an instance back as one of its versions had it: a deleted one under its id, one that is there by a change. Without
-    /// `version`, a deleted one as it was last. Its associations do not come back.
+    /// `version`, a deleted one as it was last. Of its associations those come back whose kind keeps them.
     pub async fn restore(
         &self,
         who: &Principal,
@@ -228,11 +237,20 @@ impl Cmdb {
         why: Option<&str>,
     ) -> Result<Instance, CmdbError> {
         self.may_set_all(who, model).await?;
+        let view = self.view(who, Permission::CmdbWrite, model).await?;
         let name = collection(model);
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
+        let view = view.with(m.clone());
         let now = self.docs.get_in(&mut tx, &name, id).await?;
         let last = self.docs.change_in(&mut tx, &name, id, None).await?.ok_or_else(|| missing(model, id))?;
+        // What it is now, or was until it was deleted, has to be in reach.
+        view.must_change(&match &now {
+            Some(now) => now.clone(),
+            None => {
+                Document { id: id.to_owned(), version: last.version, data: last.before.clone(), created_at: last.at, updated_at: last.at }
+            }
+        })?;
         let then = match version {
             Some(v) => match self.docs.change_in(&mut tx, &name, id, Some(v)).await? {
                 Some(change) if !change.after.is_null() => change.after,
@@ -251,7 +269,7 @@ impl Cmdb {
                 patch.extend(then.as_object().cloned().unwrap_or_default());
                 patch.retain(|k, v| now.data.get(k).unwrap_or(&Json::Null) != v);
                 // What discovery writes it would write again.
-                patch.retain(|k, _| m.attribute(k).is_none_or(|a| a.editable));
+                patch.retain(|k, _| m.attribute(k).is_none_or(|a| a.editable) && !view.hides(k));
                 self.write_in(&mut tx, who, &m, id, patch, None, why).await?
             }
             None => {
@@ -259,11 +277,16 @@ impl Cmdb {
                 let d = self.docs.revive(&mut tx, &name, id, then, last.version, By { actor: &actor, why }).await?;
                 let made = instance(&m, d);
                 self.tell(&mut tx, who, "created", &m, id, &made.label, None, Some(&made.attributes)).await?;
+                self.relink_in(&mut tx, who, id).await?;
                 made
             }
         };
+        if !view.is_whole() {
+            let d = self.docs.get_in(&mut tx, &name, id).await?.ok_or_else(|| missing(model, id))?;
+            view.must_still_change(&d)?;
+        }
         tx.commit().await?;
-        Ok(shown(who, &m, back))
+        Ok(view.show_instance(back))
     }
 }
 

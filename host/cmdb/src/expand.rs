@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use plenum_access::Principal;
+use plenum_access::{Permission, Principal};
 use plenum_store::filter::{Link, MAX_LINK_DEPTH, nearest};
 use plenum_store::{DocumentError, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::around::all_links;
-use crate::instances::{Instance, instance};
+use crate::instances::Instance;
 use crate::model::{Model, collection};
-use crate::scope::shown;
+use crate::view::View;
 use crate::{Cmdb, CmdbError};
 
 /// Most paths of one expansion.
@@ -48,12 +47,11 @@ pub struct Shape {
 
 impl Shape {
     /// Of words such as `hostname`, `runs_on.hostname` (attributes) and `runs_on`, `runs_on.belongs_to` (associations).
-    pub fn parse(fields: &[String], expand: &[String]) -> Result<Shape, CmdbError> {
+    pub(crate) fn parse(links: &[Link], fields: &[String], expand: &[String]) -> Result<Shape, CmdbError> {
         let bad = |m: String| CmdbError::from(DocumentError::Query(m));
         if expand.len() > MAX_PATHS || fields.len() > 200 {
             return Err(bad(format!("an answer is expanded along at most {MAX_PATHS} paths and shows at most 200 fields")));
         }
-        let links = all_links();
         let mut shape = Shape::default();
         for path in expand {
             let words: Vec<&str> = path.split('.').map(str::trim).collect();
@@ -119,25 +117,29 @@ struct Level {
 }
 
 impl Cmdb {
+    /// Of words such as `hostname`, `runs_on.hostname` (attributes) and `runs_on`, `runs_on.belongs_to` (associations).
+    pub async fn shape(&self, fields: &[String], expand: &[String]) -> Result<Shape, CmdbError> {
+        Shape::parse(&self.every_link().await?, fields, expand)
+    }
+
     /// Records of a model with what `shape` asks for. Of models that the caller may not read nothing is shown.
     pub async fn expand(&self, who: &Principal, model: &str, items: Vec<Instance>, shape: &Shape) -> Result<Vec<Expanded>, CmdbError> {
-        let m = self.readable(who, model).await?;
-        shape.check(&m)?;
-        let models: HashMap<String, Model> = if shape.steps.is_empty() {
+        let view = self.view(who, Permission::CmdbRead, model).await?;
+        shape.check(&view.visible())?;
+        let models: HashMap<String, View> = if shape.steps.is_empty() {
             HashMap::new()
         } else {
-            self.every_model().await?.into_iter().filter(|m| self.sees(who, &m.name)).map(|m| (m.name.clone(), m)).collect()
+            self.views(who).await?.into_iter().map(|v| (v.model.name.clone(), v)).collect()
         };
         let order: Vec<String> = items.iter().map(|i| i.id.clone()).collect();
         let mut left = MAX_MORE;
-        let level = self.level(who, &models, items, shape, &mut left).await?;
+        let level = self.level(&models, items, shape, &mut left).await?;
         Ok(order.iter().filter_map(|id| built(&level, id, shape)).collect())
     }
 
     async fn level(
         &self,
-        who: &Principal,
-        models: &HashMap<String, Model>,
+        models: &HashMap<String, View>,
         items: Vec<Instance>,
         shape: &Shape,
         left: &mut usize,
@@ -151,16 +153,20 @@ impl Cmdb {
             for some in ids.chunks(BATCH) {
                 self.ends(models, link, some, &mut to, &mut cut, &mut wanted).await?;
             }
-            let mut found = Vec::new();
+            let (mut found, mut hidden) = (Vec::new(), BTreeSet::new());
             for (model, ids) in wanted {
-                let Some(m) = models.get(&model) else { continue };
+                let Some(view) = models.get(&model) else { continue };
                 let ids: Vec<String> = ids.into_iter().take(*left).collect();
                 *left -= ids.len();
                 for some in ids.chunks(BATCH) {
-                    found.extend(self.docs.get_many(&collection(&model), some).await?.into_iter().map(|d| shown(who, m, instance(m, d))));
+                    let read = self.docs.get_many(&collection(&model), some).await?;
+                    hidden.extend(read.iter().filter(|d| !view.sees(d)).map(|d| d.id.clone()));
+                    found.extend(read.into_iter().filter(|d| view.sees(d)).map(|d| view.show(d)));
                 }
             }
-            let deeper = Box::pin(self.level(who, models, found, below, left)).await?;
+            // What is out of reach is not there, and does not count as more.
+            to.values_mut().for_each(|ids| ids.retain(|id| !hidden.contains(id)));
+            let deeper = Box::pin(self.level(models, found, below, left)).await?;
             next.insert(name.clone(), (to, cut, deeper));
         }
         Ok(Level { records: items.into_iter().map(|i| (i.id.clone(), i)).collect(), next })
@@ -169,7 +175,7 @@ impl Cmdb {
     /// Where a link leads from some records: at most [`MAX_EACH`] of each.
     async fn ends(
         &self,
-        models: &HashMap<String, Model>,
+        models: &HashMap<String, View>,
         link: &Link,
         ids: &[String],
         to: &mut HashMap<String, Vec<String>>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plenum_access::{Permission, Principal};
+use plenum_access::{KEEPS_TO_RECORDS, Permission, Principal};
 use plenum_store::events::{Listener, RETENTION, RETENTION_ROWS};
 use plenum_store::{DocumentError, Event, Events};
 use serde_json::Value as Json;
@@ -85,13 +85,13 @@ fn models_of(e: &Event) -> Vec<&str> {
 impl Cmdb {
     /// Where a subscriber that wants only what is to come begins.
     pub async fn feed_now(&self, who: &Principal) -> Result<i64, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[]).await?;
+        self.access.require(who, Permission::CmdbRead, &[KEEPS_TO_RECORDS]).await?;
         Ok(Events::new(self.db.clone()).latest().await?)
     }
 
     /// Where the oldest change begins that is kept.
     pub async fn feed_start(&self, who: &Principal) -> Result<i64, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[]).await?;
+        self.access.require(who, Permission::CmdbRead, &[KEEPS_TO_RECORDS]).await?;
         Ok(Events::new(self.db.clone()).horizon().await?)
     }
 
@@ -103,7 +103,7 @@ impl Cmdb {
     /// Changes after `after`, of models that the caller may read. A cursor that is older than what is kept has missed something: that is an error,
     /// never a gap.
     pub async fn feed(&self, who: &Principal, query: &FeedQuery, after: i64, limit: usize) -> Result<FeedPage, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[]).await?;
+        self.access.require(who, Permission::CmdbRead, &[KEEPS_TO_RECORDS]).await?;
         let events = Events::new(self.db.clone());
         let horizon = events.horizon().await?;
         if after < horizon {
@@ -129,7 +129,12 @@ impl Cmdb {
             for e in some {
                 looked_at += 1;
                 let seq = e.seq;
-                if query.wants(&e) && self.may_hear(who, &e) {
+                if query.wants(&e)
+                    && self.may_hear(who, &e)
+                    && let Some(e) = self.hears(who, e).await?
+                    // A change of what is hidden from the caller is none of an attribute that the caller may name.
+                    && query.wants(&e)
+                {
                     if found.len() == limit {
                         return Ok(FeedPage { events: found, cursor, more: true });
                     }

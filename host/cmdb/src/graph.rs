@@ -1,15 +1,13 @@
 //! What stands around an instance, what falls with it, and what it needs: walks over associations.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use plenum_access::Principal;
+use plenum_access::{Permission, Principal};
 use plenum_store::{Value, params};
 use serde::{Deserialize, Serialize};
 
-use crate::associations::{Association, kind, read};
-use crate::instances::{instance, missing};
-use crate::model::collection;
-use crate::scope::shown;
+use crate::associations::{Association, COLUMNS, read};
+use crate::kinds::Impact;
 use crate::{Cmdb, CmdbError};
 
 /// Furthest walk, in associations.
@@ -36,13 +34,8 @@ pub enum Walk {
 
 impl Walk {
     /// Whether an association of this kind is followed from its source, and from its destination.
-    fn follows(self, kind: &str) -> (bool, bool) {
-        // Who suffers when the other end fails: of `contains` the destination, of `belongs_to` nobody, of all others the source.
-        let (source_suffers, destination_suffers) = match kind {
-            "runs_on" | "depends_on" | "connects_to" => (true, false),
-            "contains" => (false, true),
-            _ => (false, false),
-        };
+    fn follows(self, impact: Impact) -> (bool, bool) {
+        let (source_suffers, destination_suffers) = (impact == Impact::Source, impact == Impact::Destination);
         match self {
             Walk::Around => (true, true),
             Walk::Impact => (destination_suffers, source_suffers),
@@ -94,17 +87,13 @@ pub struct Graph {
 impl Cmdb {
     /// The instances around one. Those of models that the caller may not read are absent, and not walked through.
     pub async fn graph(&self, who: &Principal, model: &str, id: &str, query: &GraphQuery) -> Result<Graph, CmdbError> {
-        self.may_read(who, model).await?;
-        for k in &query.kinds {
-            kind(k)?;
-        }
-        self.stored(model).await?;
-        if self.docs.get(&collection(model), id).await?.is_none() {
-            return Err(missing(model, id));
-        }
+        let view = self.view(who, Permission::CmdbRead, model).await?;
+        let scope = self.scope(who).await?;
+        let impacts = self.impacts(&query.kinds).await?;
+        let start = view.show(self.seen(&view, id).await?);
         let most = if query.limit == 0 { MAX_NODES } else { query.limit.min(MAX_NODES) };
         let mut truncated = false;
-        let mut nodes = vec![GraphNode { model: model.to_owned(), id: id.to_owned(), label: id.to_owned(), depth: 0 }];
+        let mut nodes = vec![GraphNode { model: model.to_owned(), id: id.to_owned(), label: start.label, depth: 0 }];
         let mut seen: HashMap<String, usize> = HashMap::from([(id.to_owned(), 0)]);
         let mut edges: BTreeMap<String, Edge> = BTreeMap::new();
         let mut frontier = vec![id.to_owned()];
@@ -113,26 +102,42 @@ impl Cmdb {
             for some in frontier.chunks(BATCH) {
                 let (found, cut) = self.edges_of(some).await?;
                 truncated |= cut;
+                let here: HashSet<&str> = some.iter().map(String::as_str).collect();
+                let mut steps = Vec::new();
+                let mut asked: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
                 for e in found {
                     if !query.kinds.is_empty() && !query.kinds.contains(&e.kind) {
                         continue;
                     }
-                    let (from_source, from_destination) = query.walk.follows(&e.kind);
-                    let here = [(&e.from, &e.to, from_source), (&e.to, &e.from, from_destination)];
-                    let Some((_, (model, id), _)) = here.iter().find(|(end, _, follows)| *follows && some.contains(&end.1)) else {
+                    let (from_source, from_destination) = query.walk.follows(impacts.get(&e.kind).copied().unwrap_or_default());
+                    let ways = [(&e.from, &e.to, from_source), (&e.to, &e.from, from_destination)];
+                    let Some((_, other, _)) = ways.iter().find(|(end, _, follows)| *follows && here.contains(end.1.as_str())) else {
                         continue;
                     };
-                    if !seen.contains_key(id) {
-                        if !self.sees(who, model) {
-                            continue;
-                        }
+                    let other = (*other).clone();
+                    if !seen.contains_key(&other.1) {
+                        asked.entry(other.0.clone()).or_default().insert(other.1.clone());
+                    }
+                    steps.push((other, e));
+                }
+                let mut labels: HashMap<String, String> = HashMap::new();
+                for (model, ids) in asked {
+                    if self.sees(who, &model) {
+                        let ids: Vec<String> = ids.into_iter().collect();
+                        labels.extend(self.labels(who, scope.as_deref(), &model, &ids).await?);
+                    }
+                }
+                for ((model, id), e) in steps {
+                    if !seen.contains_key(&id) {
+                        // What the caller does not see is neither there nor walked through.
+                        let Some(label) = labels.remove(&id) else { continue };
                         if nodes.len() >= most {
                             truncated = true;
                             continue;
                         }
                         seen.insert(id.clone(), nodes.len());
-                        nodes.push(GraphNode { model: model.clone(), id: id.clone(), label: id.clone(), depth });
-                        next.push(id.clone());
+                        nodes.push(GraphNode { model, id: id.clone(), label, depth });
+                        next.push(id);
                     }
                     edges.insert(e.id.clone(), e);
                 }
@@ -142,8 +147,21 @@ impl Cmdb {
             }
             frontier = next;
         }
-        self.label(who, &mut nodes).await?;
         Ok(Graph { nodes, edges: edges.into_values().collect(), truncated })
+    }
+
+    /// Who suffers by each kind. Refuses names in `asked` that are no kind.
+    async fn impacts(&self, asked: &[String]) -> Result<HashMap<String, Impact>, CmdbError> {
+        let impacts: HashMap<String, Impact> = self.all_kinds().await?.into_iter().map(|k| (k.kind.name, k.kind.impact)).collect();
+        for k in asked {
+            if !impacts.contains_key(k) {
+                let mut known: Vec<&str> = impacts.keys().map(String::as_str).collect();
+                known.sort_unstable();
+                let message = format!("there is no association kind {k}; use {}", known.join(", "));
+                return Err(CmdbError::InvalidInstance { pointer: "/kind".into(), message });
+            }
+        }
+        Ok(impacts)
     }
 
     async fn edges_of(&self, ids: &[String]) -> Result<(Vec<Edge>, bool), CmdbError> {
@@ -154,9 +172,7 @@ impl Cmdb {
         let mut cut = false;
         // One question for each index.
         for end in ["from_id", "to_id"] {
-            let sql = format!(
-                "SELECT id, kind, from_model, from_id, to_model, to_id FROM cmdb_associations WHERE {end} IN ({marks}) ORDER BY id LIMIT ?"
-            );
+            let sql = format!("SELECT {COLUMNS} FROM cmdb_associations WHERE {end} IN ({marks}) ORDER BY id LIMIT ?");
             let rows = self.db.fetch_all(&sql, &values).await?;
             cut |= rows.len() as i64 == MOST_EDGES;
             for r in &rows {
@@ -164,26 +180,5 @@ impl Cmdb {
             }
         }
         Ok((out, cut))
-    }
-
-    async fn label(&self, who: &Principal, nodes: &mut [GraphNode]) -> Result<(), CmdbError> {
-        let mut by_model: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
-        for (i, n) in nodes.iter().enumerate() {
-            by_model.entry(n.model.clone()).or_default().push((n.id.clone(), i));
-        }
-        for (model, of) in by_model {
-            let m = self.stored(&model).await?.model;
-            let at: HashMap<&str, usize> = of.iter().map(|(id, i)| (id.as_str(), *i)).collect();
-            let ids: Vec<String> = of.iter().map(|(id, _)| id.clone()).collect();
-            for some in ids.chunks(BATCH) {
-                for d in self.docs.get_many(&collection(&model), some).await? {
-                    let i = shown(who, &m, instance(&m, d));
-                    if let Some(n) = at.get(i.id.as_str()).and_then(|i| nodes.get_mut(*i)) {
-                        n.label = i.label;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }

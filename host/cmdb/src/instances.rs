@@ -1,14 +1,16 @@
 //! Instances: list, read, create, change, delete; each change with history, audit and event.
 
-use plenum_access::Principal;
+use std::collections::BTreeSet;
+
+use plenum_access::{DataScope, Permission, Principal};
 use plenum_store::events::{NewEvent, emit};
-use plenum_store::{By, Change, Document, Query, StoreError, Tx};
+use plenum_store::{By, Change, Document, DocumentError, Query, StoreError, Tx};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::{Model, collection};
-use crate::scope::{sees_a_part, shown, shown_changes};
 use crate::sources::claims::{How, Word};
+use crate::view::{View, keys, strip_change};
 use crate::{Cmdb, CmdbError};
 
 /// A record of a model.
@@ -50,6 +52,11 @@ pub struct Preview {
     pub unindexed: Vec<String>,
 }
 
+/// The record of an instance that was read whole.
+fn document(i: &Instance) -> Document {
+    Document { id: i.id.clone(), version: i.version, data: i.attributes.clone(), created_at: i.created_at, updated_at: i.updated_at }
+}
+
 pub(crate) fn instance(model: &Model, d: Document) -> Instance {
     Instance {
         label: model.label(&d.data, &d.id),
@@ -65,81 +72,82 @@ pub(crate) fn instance(model: &Model, d: Document) -> Instance {
 impl Cmdb {
     /// A page of a model's instances.
     pub async fn list(&self, who: &Principal, model: &str, query: &Query) -> Result<InstancePage, CmdbError> {
-        self.may_read(who, model).await?;
-        let m = self.stored(model).await?.model;
-        let query = self.with_links(who, &m, query).await?;
-        self.may_ask(who, &m, &query).await?;
-        let page = self.docs.query(&collection(model), &query).await?;
-        Ok(InstancePage {
-            items: page.items.into_iter().map(|d| shown(who, &m, instance(&m, d))).collect(),
-            next_cursor: page.next_cursor,
-            total: page.total,
-        })
+        let view = self.view(who, Permission::CmdbRead, model).await?;
+        self.page(who, &view, query, None).await
     }
 
     /// A page of a model's instances as they were at a moment, in milliseconds since the Unix epoch: by today's model.
     pub async fn list_at(&self, who: &Principal, model: &str, query: &Query, at: i64) -> Result<InstancePage, CmdbError> {
-        self.may_read(who, model).await?;
-        let m = self.stored(model).await?.model;
-        let query = self.with_links(who, &m, query).await?;
-        self.may_ask(who, &m, &query).await?;
-        let page = self.docs.query_at(&collection(model), &query, at).await?;
-        Ok(InstancePage {
-            items: page.items.into_iter().map(|d| shown(who, &m, instance(&m, d))).collect(),
-            next_cursor: page.next_cursor,
-            total: page.total,
-        })
+        let view = self.view(who, Permission::CmdbRead, model).await?;
+        self.page(who, &view, query, Some(at)).await
     }
 
     /// One instance as it was at a moment.
     pub async fn get_at(&self, who: &Principal, model: &str, id: &str, at: i64) -> Result<Instance, CmdbError> {
-        self.may_read(who, model).await?;
-        let m = self.stored(model).await?.model;
+        let view = self.view(who, Permission::CmdbRead, model).await?;
         match self.docs.get_at(&collection(model), id, at).await? {
-            Some(d) => Ok(shown(who, &m, instance(&m, d))),
-            None => Err(CmdbError::NotFound(format!("there was no {model} {id} at that time"))),
+            Some(d) if view.sees(&d) => Ok(view.show(d)),
+            _ => Err(CmdbError::NotFound(format!("there was no {model} {id} at that time"))),
         }
     }
 
     /// How many instances a filter matches, and whether an index serves it.
     pub async fn preview(&self, who: &Principal, model: &str, filter: &str) -> Result<Preview, CmdbError> {
-        self.may_read(who, model).await?;
-        let m = self.stored(model).await?.model;
-        let query = self.with_links(who, &m, &Query { filter: Some(filter.to_owned()), ..Query::default() }).await?;
-        self.may_ask(who, &m, &query).await?;
+        let view = self.view(who, Permission::CmdbRead, model).await?;
+        let query = Query { filter: Some(filter.to_owned()).filter(|f| !f.trim().is_empty()), ..Query::default() };
+        let query = self.with_links(who, &view.model, &query).await?;
+        if view.is_whole() || view.checked(&query).is_ok() {
+            self.may_ask(who, &view.model, &query).await?;
+        }
         let fields = match filter.trim() {
             "" => Vec::new(),
-            f => self.checked(who, &m, f).await?.fields(),
+            _ => view.checked(&query)?.map(|f| f.fields()).unwrap_or_default(),
         };
-        let unindexed = fields.into_iter().filter(|f| m.attribute(f).is_some_and(|a| !a.indexed)).collect();
-        Ok(Preview { count: self.docs.count_of(&collection(model), &query).await?, unindexed })
+        let unindexed = fields.into_iter().filter(|f| view.model.attribute(f).is_some_and(|a| !a.indexed)).collect();
+        Ok(Preview { count: self.docs.count_of(&collection(model), &view.narrow(&query)?).await?, unindexed })
     }
 
     /// One instance.
     pub async fn get(&self, who: &Principal, model: &str, id: &str) -> Result<Instance, CmdbError> {
-        self.may_read(who, model).await?;
-        let m = self.stored(model).await?.model;
-        let d = self.docs.get(&collection(model), id).await?;
-        Ok(shown(who, &m, instance(&m, d.ok_or_else(|| missing(model, id))?)))
+        let view = self.view(who, Permission::CmdbRead, model).await?;
+        Ok(view.show(self.seen(&view, id).await?))
     }
 
     /// Several instances by id; those that are gone are left out.
     pub async fn get_many(&self, who: &Principal, model: &str, ids: &[String]) -> Result<Vec<Instance>, CmdbError> {
-        self.may_read(who, model).await?;
-        let m = self.stored(model).await?.model;
-        Ok(self.docs.get_many(&collection(model), ids).await?.into_iter().map(|d| shown(who, &m, instance(&m, d))).collect())
+        let view = self.view(who, Permission::CmdbRead, model).await?;
+        let found = self.docs.get_many(&collection(model), ids).await?;
+        Ok(found.into_iter().filter(|d| view.sees(d)).map(|d| view.show(d)).collect())
     }
 
     /// Creates an instance.
     pub async fn create(&self, who: &Principal, model: &str, attributes: Json, why: Option<&str>) -> Result<Instance, CmdbError> {
-        self.may_set(who, model, attributes.as_object().into_iter().flat_map(Map::keys)).await?;
+        self.may_set(who, model, keys(&attributes)).await?;
+        let view = self.view(who, Permission::CmdbWrite, model).await?;
         let mut tx = self.db.begin().await?;
-        let m = self.stored_in(&mut tx, model).await?.model;
-        let attributes = without_nulls(m.with_defaults(attributes));
-        m.check_instance(&attributes)?;
-        let made = self.make_in(&mut tx, who, &m, attributes, why).await?;
+        let view = view.with(self.stored_in(&mut tx, model).await?.model);
+        let made = self.create_in(&mut tx, who, &view, attributes, why).await?;
         tx.commit().await?;
-        Ok(shown(who, &m, made))
+        Ok(made)
+    }
+
+    /// Creates an instance within what the caller may change; answers what the caller sees of it.
+    pub(crate) async fn create_in(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        view: &View,
+        attributes: Json,
+        why: Option<&str>,
+    ) -> Result<Instance, CmdbError> {
+        view.must_know(keys(&attributes))?;
+        let attributes = without_nulls(view.model.with_defaults(attributes));
+        view.model.check_instance(&attributes).map_err(|e| view.discreet(e))?;
+        let made = self.make_in(tx, who, &view.model, attributes, why).await.map_err(|e| view.discreet(e))?;
+        if !view.is_whole() {
+            view.must_still_change(&document(&made))?;
+        }
+        Ok(view.show_instance(made))
     }
 
     /// A new instance by a direct write, with where its values come from.
@@ -164,6 +172,7 @@ impl Cmdb {
         attributes: Json,
         why: Option<&str>,
     ) -> Result<Instance, CmdbError> {
+        self.check_references(tx, m, &attributes, None).await?;
         let actor = who.actor().to_string();
         let d = self.docs.insert(tx, &collection(&m.name), None, attributes, By { actor: &actor, why }).await?;
         let made = instance(m, d);
@@ -181,7 +190,8 @@ impl Cmdb {
         expected: Option<i64>,
         why: Option<&str>,
     ) -> Result<Instance, CmdbError> {
-        self.may_set(who, model, patch.as_object().into_iter().flat_map(Map::keys)).await?;
+        self.may_set(who, model, keys(&patch)).await?;
+        let view = self.view(who, Permission::CmdbWrite, model).await?;
         let Json::Object(patch) = patch else {
             return Err(CmdbError::InvalidInstance {
                 pointer: String::new(),
@@ -189,11 +199,65 @@ impl Cmdb {
             });
         };
         let mut tx = self.db.begin().await?;
-        let m = self.stored_in(&mut tx, model).await?.model;
-        crate::bulk::may_edit(who, &m, patch.keys())?;
-        let after = self.write_in(&mut tx, who, &m, id, patch, expected, why).await?;
+        let view = view.with(self.stored_in(&mut tx, model).await?.model);
+        let after = self.change_in(&mut tx, who, &view, id, patch, expected, why).await?;
         tx.commit().await?;
-        Ok(shown(who, &m, after))
+        Ok(after)
+    }
+
+    /// Changes an instance within what the caller may change, before and after; answers what the caller sees of it.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) async fn change_in(
+        &self,
+        tx: &mut Tx,
+        who: &Principal,
+        view: &View,
+        id: &str,
+        patch: Map<String, Json>,
+        expected: Option<i64>,
+        why: Option<&str>,
+    ) -> Result<Instance, CmdbError> {
+        self.may_change_in(tx, view, id).await?;
+        view.must_know(patch.keys())?;
+        crate::bulk::may_edit(who, &view.model, patch.keys())?;
+        let after = self.write_in(tx, who, &view.model, id, patch, expected, why).await.map_err(|e| view.discreet(e))?;
+        if !view.is_whole() {
+            view.must_still_change(&document(&after))?;
+        }
+        Ok(view.show_instance(after))
+    }
+
+    /// Refuses a record that the caller may not change.
+    pub(crate) async fn may_change_in(&self, tx: &mut Tx, view: &View, id: &str) -> Result<(), CmdbError> {
+        if view.is_whole() {
+            return Ok(());
+        }
+        let before = self.docs.get_in(tx, &collection(&view.model.name), id).await?.ok_or_else(|| missing(&view.model.name, id))?;
+        view.must_change(&before)
+    }
+
+    /// Whether the instances are there that changed references name.
+    async fn check_references(&self, tx: &mut Tx, m: &Model, after: &Json, before: Option<&Json>) -> Result<(), CmdbError> {
+        for a in m.attributes.iter().filter(|a| a.kind.refers()) {
+            let Some(value) = after.get(&a.name).filter(|v| before.and_then(|b| b.get(&a.name)) != Some(*v)) else { continue };
+            let target = a.target.as_deref().unwrap_or_default();
+            let ids: BTreeSet<&str> = match value {
+                Json::Array(l) => l.iter().filter_map(Json::as_str).collect(),
+                v => v.as_str().into_iter().collect(),
+            };
+            for id in ids {
+                let found = match self.docs.ids_in(tx, &collection(target), &format!("id == {}", json!(id)), 1).await {
+                    // The model may have been deleted since.
+                    Err(DocumentError::NoCollection(_)) => Vec::new(),
+                    other => other?,
+                };
+                if found.is_empty() {
+                    let message = format!("{} has to be the id of a {target}, and there is no {target} {id}", a.name);
+                    return Err(CmdbError::InvalidInstance { pointer: format!("/{}", a.name), message });
+                }
+            }
+        }
+        Ok(())
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -215,6 +279,7 @@ impl Cmdb {
         }
         let data = without_nulls(data);
         m.check_instance(&data)?;
+        self.check_references(tx, m, &data, Some(&before.data)).await?;
         let actor = who.actor().to_string();
         let after = self.docs.update(tx, &name, id, data, expected, By { actor: &actor, why }).await?;
         let changed = after.version != before.version;
@@ -228,17 +293,22 @@ impl Cmdb {
     /// Deletes an instance and its associations.
     pub async fn delete(&self, who: &Principal, model: &str, id: &str, expected: Option<i64>, why: Option<&str>) -> Result<(), CmdbError> {
         self.may_set_all(who, model).await?;
+        let view = self.view(who, Permission::CmdbWrite, model).await?;
+        let scope = self.scope(who).await?;
         let mut tx = self.db.begin().await?;
         let m = self.stored_in(&mut tx, model).await?.model;
-        self.delete_in(&mut tx, who, &m, id, expected, why).await?;
+        self.may_change_in(&mut tx, &view.with(m.clone()), id).await?;
+        self.delete_in(&mut tx, who, scope.as_deref(), &m, id, expected, why).await?;
         tx.commit().await?;
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments)]
     pub(crate) async fn delete_in(
         &self,
         tx: &mut Tx,
         who: &Principal,
+        scope: Option<&DataScope>,
         m: &Model,
         id: &str,
         expected: Option<i64>,
@@ -247,11 +317,11 @@ impl Cmdb {
         let actor = who.actor().to_string();
         let gone = self.docs.delete(tx, &collection(&m.name), id, expected, By { actor: &actor, why }).await?;
         let gone = gone.ok_or_else(|| missing(&m.name, id))?;
-        tx.execute("DELETE FROM cmdb_associations WHERE from_id = ?", plenum_store::params![id]).await?;
-        tx.execute("DELETE FROM cmdb_associations WHERE to_id = ?", plenum_store::params![id]).await?;
+        let label = m.label(&gone.data, id);
+        let along = self.unlink_in(tx, &m.name, id, &label).await?;
         tx.execute("DELETE FROM cmdb_claims WHERE record = ?", plenum_store::params![id]).await?;
-        self.tell(tx, who, "deleted", m, id, &m.label(&gone.data, id), Some(&gone.data), None).await?;
-        Ok(())
+        self.tell(tx, who, "deleted", m, id, &label, Some(&gone.data), None).await?;
+        self.cascade_in(tx, who, scope, along, why).await
     }
 
     /// Changes of an instance, newest first.
@@ -263,27 +333,29 @@ impl Cmdb {
         before_seq: Option<i64>,
         limit: u32,
     ) -> Result<Vec<Change>, CmdbError> {
-        self.may_read(who, model).await?;
-        let m = self.stored(model).await?.model;
-        Ok(shown_changes(who, &m, self.docs.history(&collection(model), id, before_seq, limit).await?))
+        let view = self.view(who, Permission::CmdbRead, model).await?;
+        if !view.is_whole() && self.last_known(&view, id).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let changes = self.docs.history(&collection(model), id, before_seq, limit).await?;
+        Ok(changes.into_iter().map(|c| strip_change(&view, c)).collect())
     }
 
     /// Free text over the models that the caller may read: at most `limit` of each.
     pub async fn search(&self, who: &Principal, text: &str, limit: u32) -> Result<Vec<Instance>, CmdbError> {
         let mut out = Vec::new();
         // Free text is looked for in all attributes.
-        if sees_a_part(who) {
+        if crate::scope::sees_a_part(who) {
             return Ok(out);
         }
-        for m in self.models(who).await? {
+        for view in self.views(who).await? {
             let query = Query {
                 search: Some(text.to_owned()),
                 limit: limit.clamp(1, 20),
                 sort: Some(("updated_at".into(), true)),
                 ..Query::default()
             };
-            let page = self.docs.query(&collection(&m.model.name), &query).await?;
-            out.extend(page.items.into_iter().map(|d| instance(&m.model, d)));
+            out.extend(self.page(who, &view, &query, None).await?.items);
         }
         Ok(out)
     }

@@ -14,12 +14,14 @@ mod graph;
 pub mod groups;
 pub mod health;
 mod instances;
+mod kinds;
 pub mod model;
 pub mod query;
 mod rules;
 mod scope;
 pub mod sources;
 pub mod table;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,7 @@ use plenum_store::events::{NewEvent, emit};
 use plenum_store::{Db, DocumentError, Documents, Migration, StoreError, Tx, now_ms, params};
 use serde_json::{Value as Json, json};
 
-pub use associations::{Association, Direction, KINDS, Kind, Related};
+pub use associations::{Association, Direction, Related};
 pub use builtin::SERVICES;
 pub use bulk::{Bulk, BulkAction, BulkResult, BulkRow, MAX_ROWS, RowOutcome, RowResult};
 pub use expand::{Expanded, Shape};
@@ -39,7 +41,8 @@ pub use feed::{FeedPage, FeedQuery};
 pub use graph::{Edge, Graph, GraphNode, GraphQuery, Walk};
 pub use groups::{Group as NamedGroup, KeptFilter, StoredGroup};
 pub use instances::{Instance, InstancePage, Preview};
-pub use model::{Attribute, AttributeKind, Model, StoredModel, Text};
+pub use kinds::{Cardinality, Ends, Impact, Kind, OnDelete, Pair, StoredKind};
+pub use model::{Attribute, AttributeKind, COLOURS, Model, StoredModel, Text};
 pub use plenum_store::{Change, FilterError, Query};
 pub use query::{Explained, Facet, FacetValue, Facets};
 pub use scope::sees_a_part;
@@ -47,6 +50,7 @@ pub use scope::sees_a_part;
 /// The schema of this crate.
 pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "cmdb", version: 1, sql: include_str!("../migrations/1.sql") },
+    Migration { set: "cmdb_models", version: 1, sql: include_str!("../migrations/models_1.sql") },
     Migration { set: "cmdb_query", version: 1, sql: include_str!("../migrations/query_1.sql") },
     Migration { set: "cmdb_quality", version: 1, sql: include_str!("../migrations/quality_1.sql") },
     Migration { set: "cmdb_quality", version: 2, sql: include_str!("../migrations/quality_2.sql") },
@@ -179,6 +183,7 @@ impl Cmdb {
             };
             cmdb.write_model(&mut tx, &model, version, true).await?;
         }
+        cmdb.bring_kinds(&mut tx).await?;
         cmdb.seed_health(&mut tx).await?;
         tx.commit().await?;
         Ok(cmdb)
@@ -196,30 +201,46 @@ impl Cmdb {
         Ok(())
     }
 
-    /// All models that the caller may read, by group and name.
+    /// All models that the caller may read, by name, without the attributes that are hidden from the caller.
     pub async fn models(&self, who: &Principal) -> Result<Vec<StoredModel>, CmdbError> {
-        self.access.require(who, Permission::CmdbRead, &[]).await?;
+        let mut out = Vec::new();
+        for (stored, view) in self.stored_views(who).await? {
+            out.push(scope::shown_model(who, StoredModel { model: view.visible(), ..stored }));
+        }
+        Ok(out)
+    }
+
+    pub(crate) async fn views(&self, who: &Principal) -> Result<Vec<view::View>, CmdbError> {
+        Ok(self.stored_views(who).await?.into_iter().map(|(_, v)| v).collect())
+    }
+
+    async fn stored_views(&self, who: &Principal) -> Result<Vec<(StoredModel, view::View)>, CmdbError> {
+        self.access.require(who, Permission::CmdbRead, &[plenum_access::KEEPS_TO_RECORDS]).await?;
+        let scope = self.scope(who).await?;
         let rows = self.db.fetch_all("SELECT name, version, builtin, spec FROM cmdb_models ORDER BY name LIMIT 1000", &[]).await?;
         let mut out = Vec::with_capacity(rows.len());
         for r in &rows {
-            if self.sees(who, &r.text("name")?) {
-                let stored = StoredModel { model: decode(r.json("spec")?)?, version: r.int("version")?, builtin: r.bool("builtin")? };
-                out.push(scope::shown_model(who, stored));
+            if !self.sees(who, &r.text("name")?) {
+                continue;
+            }
+            let model: Model = decode(r.json("spec")?)?;
+            if let Some(view) = view::View::of(model.clone(), scope.as_deref()).map(|v| v.granted(who)) {
+                out.push((StoredModel { model, version: r.int("version")?, builtin: r.bool("builtin")? }, view));
             }
         }
         Ok(out)
     }
 
-    /// One model.
+    /// One model, without the attributes that are hidden from the caller.
     pub async fn model(&self, who: &Principal, name: &str) -> Result<StoredModel, CmdbError> {
-        self.may_read(who, name).await?;
-        Ok(scope::shown_model(who, self.stored(name).await?))
+        Ok(self.stored_view(who, Permission::CmdbRead, name).await?.0)
     }
 
-    /// How many instances a model has.
+    /// How many instances a model has that the caller sees.
     pub async fn model_count(&self, who: &Principal, name: &str) -> Result<i64, CmdbError> {
-        self.may_read(who, name).await?;
-        Ok(self.docs.count(&model::collection(name), None).await?)
+        let view = self.view(who, Permission::CmdbRead, name).await?;
+        let query = view.narrow(&Query::default())?;
+        Ok(self.docs.count(&model::collection(name), query.filter.as_deref()).await?)
     }
 
     /// The model, held as it is until the transaction ends: what is checked against it is still right when it is written.
@@ -269,6 +290,7 @@ impl Cmdb {
             let message = format!("there is already a model {}; choose another name, or change that one", model.name);
             return Err(CmdbError::InvalidModel { pointer: "/name".into(), message });
         }
+        check_targets(&mut tx, &model).await?;
         self.write_model(&mut tx, &model, 1, false).await?;
         self.record(&mut tx, who, "created", &model, None).await?;
         tx.commit().await?;
@@ -289,6 +311,7 @@ impl Cmdb {
         if before.builtin {
             builtin::check_extension(&model)?;
         }
+        check_targets(&mut tx, &model).await?;
         self.check_records(&mut tx, &model).await?;
         let version = before.version + 1;
         self.write_model(&mut tx, &model, version, before.builtin).await?;
@@ -346,6 +369,20 @@ impl Cmdb {
         emit(tx, NewEvent { kind: format!("plenum.cmdb.model.{what}"), source: "/cmdb".into(), subject: target, data }).await?;
         Ok(())
     }
+}
+
+/// Whether there are the models whose instances it refers to.
+async fn check_targets(tx: &mut Tx, model: &Model) -> Result<(), CmdbError> {
+    for (i, a) in model.attributes.iter().enumerate() {
+        let Some(target) = a.target.as_deref().filter(|t| *t != model.name) else { continue };
+        if tx.fetch_optional("SELECT 1 AS one FROM cmdb_models WHERE name = ?", params![target]).await?.is_none() {
+            let names = tx.fetch_all("SELECT name FROM cmdb_models LIMIT 1000", &[]).await?;
+            if let Err(e) = no_model::<()>(target, &names) {
+                return Err(CmdbError::InvalidModel { pointer: format!("/attributes/{i}/target"), message: e.to_string() });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn no_model<T>(name: &str, known: &[plenum_store::Row]) -> Result<T, CmdbError> {

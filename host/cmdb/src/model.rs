@@ -64,12 +64,33 @@ pub enum AttributeKind {
     Url,
     /// Several of `options`.
     MultiEnum,
+    /// The id of an instance of the model `target`.
+    Reference,
+    /// Ids of instances of the model `target`.
+    References,
+    /// The login name of a person.
+    User,
+    /// Login names of people.
+    Users,
 }
 
 impl AttributeKind {
     /// Whether it holds one value, which can be compared, sorted by and indexed.
     pub fn single(self) -> bool {
-        !matches!(self, AttributeKind::List | AttributeKind::Table | AttributeKind::Json | AttributeKind::MultiEnum)
+        !matches!(
+            self,
+            AttributeKind::List
+                | AttributeKind::Table
+                | AttributeKind::Json
+                | AttributeKind::MultiEnum
+                | AttributeKind::References
+                | AttributeKind::Users
+        )
+    }
+
+    /// Whether it names instances of another model.
+    pub fn refers(self) -> bool {
+        matches!(self, AttributeKind::Reference | AttributeKind::References)
     }
 }
 
@@ -117,7 +138,25 @@ pub struct Attribute {
     /// What a new instance has when nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Json>,
+    /// The model whose instances a `reference` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Colours of an enum's values: one of [`COLOURS`] by value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub colours: BTreeMap<String, String>,
+    /// A JSON Schema (2020-12) that a `json` value fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Json>,
+    /// How much it counts for the completeness of a record: 0 (not at all) to 10; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance: Option<u8>,
+    /// Sources whose word counts for it, `manual`, `agent`, ...: any when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
 }
+
+/// What an enum's values may be shown in.
+pub const COLOURS: &[&str] = &["grey", "blue", "cyan", "green", "lime", "gold", "orange", "red", "magenta", "purple"];
 
 fn yes() -> bool {
     true
@@ -145,7 +184,18 @@ pub struct Model {
     /// Attribute sets that are unique.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unique: Vec<Vec<String>>,
+    /// What an instance is called, with attributes in braces: `{name} ({env})`. Its `display` attribute alone when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Attribute sets by which sources recognise an instance, the surest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identification: Vec<Vec<String>>,
 }
+
+/// Longest display template.
+const MAX_TEMPLATE: usize = 200;
+/// Most identification rules.
+const MAX_IDENTIFICATION: usize = 10;
 
 fn other() -> String {
     "other".to_owned()
@@ -170,12 +220,7 @@ impl Model {
     /// Checks the model by itself.
     pub fn check(&self) -> Result<(), CmdbError> {
         let bad = |pointer: String, message: String| Err(CmdbError::InvalidModel { pointer, message });
-        let name_ok = |n: &str| {
-            n.len() <= 60
-                && n.starts_with(|c: char| c.is_ascii_lowercase())
-                && n.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        };
-        if !name_ok(&self.name) {
+        if !valid_model_name(&self.name) {
             return bad(
                 "/name".into(),
                 format!("{:?} cannot name a model: use a lower-case letter, then lower-case letters, digits and underscores", self.name),
@@ -193,6 +238,7 @@ impl Model {
         }
         for (at, name) in std::iter::once(("/display".to_owned(), &self.display))
             .chain(self.unique.iter().enumerate().flat_map(|(i, u)| u.iter().map(move |n| (format!("/unique/{i}"), n))))
+            .chain(self.identification.iter().enumerate().flat_map(|(i, u)| u.iter().map(move |n| (format!("/identification/{i}"), n))))
         {
             match self.attribute(name) {
                 None => return bad(at, format!("there is no attribute {name}{}", hint(name, self))),
@@ -200,6 +246,29 @@ impl Model {
                     return bad(at, format!("{name} holds no single value"));
                 }
                 Some(_) => {}
+            }
+        }
+        if self.identification.len() > MAX_IDENTIFICATION {
+            return bad("/identification".into(), format!("a model has at most {MAX_IDENTIFICATION} identification rules"));
+        }
+        for (at, sets) in [("unique", &self.unique), ("identification", &self.identification)] {
+            for (i, set) in sets.iter().enumerate() {
+                if set.is_empty() || set.len() > 8 || set.iter().enumerate().any(|(j, n)| set.iter().take(j).any(|o| o == n)) {
+                    return bad(format!("/{at}/{i}"), "a key names 1 to 8 attributes, each once".into());
+                }
+            }
+        }
+        if let Some(t) = &self.template {
+            if t.chars().count() > MAX_TEMPLATE {
+                return bad("/template".into(), format!("a display template has at most {MAX_TEMPLATE} characters"));
+            }
+            let parts = template(t).map_err(|message| CmdbError::InvalidModel { pointer: "/template".into(), message })?;
+            for (_, name) in parts {
+                match name.map(|n| (n, self.attribute(n))) {
+                    Some((n, None)) => return bad("/template".into(), format!("there is no attribute {n}{}", hint(n, self))),
+                    Some((n, Some(a))) if !a.kind.single() => return bad("/template".into(), format!("{n} holds no single value")),
+                    _ => {}
+                }
             }
         }
         if self.attributes.iter().filter(|a| a.indexed).count() > 24 || self.unique.len() > 6 {
@@ -226,38 +295,87 @@ impl Model {
 
     /// What people call an instance with these attributes.
     pub fn label(&self, attributes: &Json, id: &str) -> String {
-        match attributes.get(&self.display) {
-            Some(Json::String(s)) if !s.trim().is_empty() => s.clone(),
-            Some(v @ (Json::Number(_) | Json::Bool(_))) => v.to_string(),
-            _ => id.to_owned(),
+        let text = |name: &str| match attributes.get(name) {
+            Some(Json::String(s)) if !s.trim().is_empty() => Some(s.clone()),
+            Some(v @ (Json::Number(_) | Json::Bool(_))) => Some(v.to_string()),
+            _ => None,
+        };
+        if let Some(parts) = self.template.as_deref().and_then(|t| template(t).ok()) {
+            let mut some = false;
+            let mut out = String::new();
+            for (words, name) in parts {
+                out.push_str(words);
+                if let Some(value) = name.and_then(text) {
+                    some = true;
+                    out.push_str(&value);
+                }
+            }
+            // Words without a value name nothing.
+            if some {
+                return out.trim().replace("()", "").trim().to_owned();
+            }
         }
+        text(&self.display).unwrap_or_else(|| id.to_owned())
     }
 
     /// Checks an instance: every attribute known, of its kind, the required ones there. Unknown keys and nulls are errors, the
     /// latter having been dropped before.
     pub fn check_instance(&self, attributes: &Json) -> Result<(), CmdbError> {
-        let bad = |pointer: String, message: String| Err(CmdbError::InvalidInstance { pointer, message });
-        let Some(object) = attributes.as_object() else {
-            return bad(String::new(), "the attributes of an instance are a JSON object".into());
-        };
-        for (key, value) in object {
-            let Some(a) = self.attribute(key) else {
-                return bad(format!("/{key}"), format!("the model {} has no attribute {key}{}", self.name, hint(key, self)));
-            };
-            check_value(a, value, &format!("/{key}"))?;
-        }
-        for a in self.attributes.iter().filter(|a| a.required) {
-            let missing = match object.get(&a.name) {
-                None => true,
-                Some(Json::String(s)) => s.trim().is_empty(),
-                Some(_) => false,
-            };
-            if missing {
-                return bad(format!("/{}", a.name), format!("{} is required", a.name));
-            }
-        }
-        Ok(())
+        check_object(&format!("the model {}", self.name), &self.attributes, attributes)
     }
+}
+
+/// The words of a display template, and the attribute after each.
+fn template(text: &str) -> Result<Vec<(&str, Option<&str>)>, String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((words, after)) = rest.split_once('{') {
+        let Some((name, left)) = after.split_once('}') else {
+            return Err(format!("the display template {text:?} has a brace that is not closed; write attributes as {{name}}"));
+        };
+        parts.push((words, Some(name.trim())));
+        rest = left;
+    }
+    parts.push((rest, None));
+    if parts.len() < 2 {
+        return Err(format!("the display template {text:?} names no attribute; write one as {{name}}"));
+    }
+    Ok(parts)
+}
+
+/// A lower-case letter, then lower-case letters, digits, underscores.
+pub(crate) fn valid_model_name(n: &str) -> bool {
+    n.len() <= 60
+        && n.starts_with(|c: char| c.is_ascii_lowercase())
+        && n.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Checks a JSON object against attributes: every key known, of its kind, the required ones there. Nulls are errors, having been dropped before.
+pub(crate) fn check_object(what: &str, attributes: &[Attribute], value: &Json) -> Result<(), CmdbError> {
+    let bad = |pointer: String, message: String| Err(CmdbError::InvalidInstance { pointer, message });
+    let Some(object) = value.as_object() else {
+        return bad(String::new(), format!("the attributes of {what} are a JSON object"));
+    };
+    for (key, value) in object {
+        let Some(a) = attributes.iter().find(|a| a.name == *key) else {
+            let near = plenum_store::filter::nearest(key, attributes.iter().map(|a| a.name.as_str()))
+                .map(|n| format!("; did you mean {n}?"))
+                .unwrap_or_default();
+            return bad(format!("/{key}"), format!("{what} has no attribute {key}{near}"));
+        };
+        check_value(a, value, &format!("/{key}"))?;
+    }
+    for a in attributes.iter().filter(|a| a.required) {
+        let missing = match object.get(&a.name) {
+            None => true,
+            Some(Json::String(s)) => s.trim().is_empty(),
+            Some(_) => false,
+        };
+        if missing {
+            return bad(format!("/{}", a.name), format!("{} is required", a.name));
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn collection(model: &str) -> String {
@@ -279,18 +397,22 @@ fn field_kind(a: &Attribute) -> FieldKind {
         | AttributeKind::Ip
         | AttributeKind::Cidr
         | AttributeKind::Mac
+        | AttributeKind::Reference
+        | AttributeKind::User
         | AttributeKind::Url => FieldKind::Text,
         AttributeKind::Integer => FieldKind::Integer,
         AttributeKind::Decimal => FieldKind::Decimal,
         AttributeKind::Boolean => FieldKind::Boolean,
         AttributeKind::Timestamp => FieldKind::Timestamp,
-        AttributeKind::List | AttributeKind::MultiEnum => FieldKind::List(Box::new(FieldKind::Text)),
+        AttributeKind::List | AttributeKind::MultiEnum | AttributeKind::References | AttributeKind::Users => {
+            FieldKind::List(Box::new(FieldKind::Text))
+        }
         AttributeKind::Table => FieldKind::Table(a.columns.iter().map(|c| Field { name: c.name.clone(), kind: field_kind(c) }).collect()),
         AttributeKind::Json => FieldKind::Json,
     }
 }
 
-fn check_attribute(a: &Attribute, at: &str, top: bool) -> Result<(), CmdbError> {
+pub(crate) fn check_attribute(a: &Attribute, at: &str, top: bool) -> Result<(), CmdbError> {
     let bad = |pointer: String, message: String| Err(CmdbError::InvalidModel { pointer, message });
     if !plenum_store::filter::valid_name(&a.name) {
         return bad(
@@ -310,9 +432,29 @@ fn check_attribute(a: &Attribute, at: &str, top: bool) -> Result<(), CmdbError> 
     if a.indexed && !a.kind.single() {
         return bad(format!("{at}/indexed"), format!("{} holds no single value and cannot be indexed", a.name));
     }
+    if a.kind.refers() != a.target.is_some() {
+        return bad(format!("{at}/target"), format!("{}: a reference names the model of its instances, and nothing else does", a.name));
+    }
+    if a.target.as_deref().is_some_and(|t| !valid_model_name(t)) {
+        return bad(format!("{at}/target"), format!("{}: {:?} is no name of a model", a.name, a.target.as_deref().unwrap_or_default()));
+    }
+    if a.importance.is_some_and(|i| i > 10) {
+        return bad(format!("{at}/importance"), format!("{}: importance is 0 to 10", a.name));
+    }
+    if a.sources.len() > 20 || a.sources.iter().any(|s| s.is_empty() || s.len() > 100) {
+        return bad(format!("{at}/sources"), format!("{}: at most 20 sources, each with a name of at most 100 characters", a.name));
+    }
+    for (value, colour) in &a.colours {
+        if !a.options.contains(value) {
+            return bad(format!("{at}/colours"), format!("{}: {value} has a colour and is none of the options", a.name));
+        }
+        if !COLOURS.contains(&colour.as_str()) {
+            return bad(format!("{at}/colours"), format!("{}: there is no colour {colour}; use {}", a.name, COLOURS.join(", ")));
+        }
+    }
     crate::rules::check_rules(a, at)?;
     for (i, c) in a.columns.iter().enumerate() {
-        if matches!(c.kind, AttributeKind::Table | AttributeKind::Json) {
+        if matches!(c.kind, AttributeKind::Table | AttributeKind::Json) || c.kind.refers() {
             return bad(format!("{at}/columns/{i}/kind"), format!("the column {} of a table holds a single value or a list", c.name));
         }
         check_attribute(c, &format!("{at}/columns/{i}"), false)?;
@@ -379,6 +521,28 @@ fn check_kind(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbError> {
             }
             Ok(())
         }
-        AttributeKind::Json => Ok(()),
+        AttributeKind::Json => crate::rules::fits_schema(a, v).or_else(wrong),
+        AttributeKind::Reference => match v.as_str() {
+            Some(s) if !s.trim().is_empty() && s.len() <= 200 => Ok(()),
+            _ => wrong(format!("the id of a {}", a.target.as_deref().unwrap_or("record"))),
+        },
+        AttributeKind::References => match v.as_array() {
+            Some(l) if l.len() <= 500 && l.iter().all(|v| v.as_str().is_some_and(|s| !s.trim().is_empty() && s.len() <= 200)) => Ok(()),
+            _ => wrong(format!("a list of at most 500 ids of {}", a.target.as_deref().unwrap_or("records"))),
+        },
+        AttributeKind::User => match v.as_str() {
+            Some(s) if login_name(s) => Ok(()),
+            _ => wrong("the login name of a person".into()),
+        },
+        AttributeKind::Users => match v.as_array() {
+            Some(l) if l.len() <= 100 && l.iter().all(|v| v.as_str().is_some_and(login_name)) => Ok(()),
+            _ => wrong("a list of at most 100 login names".into()),
+        },
     }
+}
+
+fn login_name(s: &str) -> bool {
+    (2..=64).contains(&s.len())
+        && s.starts_with(|c: char| c.is_ascii_lowercase())
+        && s.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'))
 }

@@ -1,12 +1,13 @@
 //! Questions about many records: facets, aggregates, how a query is answered.
 
-use plenum_access::{Permission, Principal};
+use plenum_access::{Denied, KEEPS_TO_ATTRIBUTES, Permission, Principal};
 use plenum_store::{Aggregate, Bucket, Group, Measure, Query};
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::model::{Model, collection};
 use crate::scope::sees_a_part;
+use crate::view::View;
 use crate::{Cmdb, CmdbError};
 
 /// Most attributes whose values are counted at once.
@@ -73,14 +74,13 @@ pub const LARGE: i64 = 20_000;
 impl Cmdb {
     /// The most frequent values of some attributes among the records that a filter and words match.
     pub async fn facets(&self, who: &Principal, model: &str, query: &Query, fields: &[String], top: u32) -> Result<Facets, CmdbError> {
-        let m = self.readable(who, model).await?;
+        let view = self.view(who, Permission::CmdbRead, model).await?;
         if fields.len() > MAX_FACETS {
             let message = format!("at most {MAX_FACETS} attributes are counted at once, this asks for {}", fields.len());
             return Err(plenum_store::DocumentError::Query(message).into());
         }
-        let query = self.with_links(who, &m, query).await?;
-        self.may_ask(who, &m, &query).await?;
-        self.may_see(who, &m, fields.iter().map(String::as_str)).await?;
+        let query = self.counted(who, &view, query).await?;
+        self.may_see(who, &view, fields.iter().map(String::as_str)).await?;
         let name = collection(model);
         let top = top.clamp(1, MAX_VALUES);
         let total = self.docs.count_of(&name, &query).await?;
@@ -105,13 +105,12 @@ impl Cmdb {
 
     /// Counts, sums, means, least and greatest values by groups.
     pub async fn aggregate(&self, who: &Principal, model: &str, wanted: &Aggregate) -> Result<Vec<Group>, CmdbError> {
-        let m = self.readable(who, model).await?;
-        let links = self.links_for(who, &m, wanted.filter.as_deref()).await?;
-        let query = Query { filter: wanted.filter.clone(), search: wanted.search.clone(), links: links.clone(), ..Query::default() };
-        self.may_ask(who, &m, &query).await?;
+        let view = self.view(who, Permission::CmdbRead, model).await?;
+        let query = Query { filter: wanted.filter.clone(), search: wanted.search.clone(), ..Query::default() };
+        let query = self.counted(who, &view, &query).await?;
         let measured = wanted.measures.iter().filter_map(|(_, f)| f.as_deref());
-        self.may_see(who, &m, wanted.groups.iter().map(|(f, _)| f.as_str()).chain(measured)).await?;
-        Ok(self.docs.aggregate(&collection(model), &Aggregate { links, ..wanted.clone() }).await?)
+        self.may_see(who, &view, wanted.groups.iter().map(|(f, _)| f.as_str()).chain(measured)).await?;
+        Ok(self.docs.aggregate(&collection(model), &Aggregate { filter: query.filter, links: query.links, ..wanted.clone() }).await?)
     }
 
     /// How the database finds what a query asks for.
@@ -126,17 +125,34 @@ impl Cmdb {
         Ok(Explained { steps, scans: plan.scans, records: plan.documents, slow, plan: plan.raw })
     }
 
+    /// The query of those who count: held to what the caller sees.
+    async fn counted(&self, who: &Principal, view: &View, query: &Query) -> Result<Query, CmdbError> {
+        if view.hides_words(query) {
+            let reason = "free text is looked for in all attributes, and your data roles hide some of them: use a filter".to_owned();
+            let denied = Denied { permission: Permission::CmdbRead, reason };
+            return Err(self.access.refuse(who, denied, &[("models", &view.model.name)]).await.into());
+        }
+        let query = self.with_links(who, &view.model, query).await?;
+        let narrowed = view.narrow(&query)?;
+        self.may_ask(who, &view.model, &query).await?;
+        Ok(narrowed)
+    }
+
     /// Whether the values of these attributes may be told; what is no attribute is no secret.
-    async fn may_see(&self, who: &Principal, m: &Model, fields: impl Iterator<Item = &str>) -> Result<(), CmdbError> {
+    async fn may_see(&self, who: &Principal, view: &View, fields: impl Iterator<Item = &str>) -> Result<(), CmdbError> {
+        let m = &view.model;
+        let fields: Vec<&str> = fields.collect();
+        let of = |f: &str| f.split('.').next().unwrap_or_default().to_owned();
+        view.must_know(fields.iter().map(|f| of(f)).filter(|f| m.attribute(f).is_some()).collect::<Vec<_>>().iter())?;
         if !sees_a_part(who) {
             return Ok(());
         }
-        self.may(who, Permission::CmdbRead, m, fields.filter(|f| m.attribute(f).is_some())).await
+        self.may(who, Permission::CmdbRead, m, fields.into_iter().filter(|f| m.attribute(f).is_some())).await
     }
 
-    /// A model that the caller may read.
+    /// A model that the caller may read whole: for what does not keep to data roles.
     pub(crate) async fn readable(&self, who: &Principal, model: &str) -> Result<Model, CmdbError> {
-        self.may_read(who, model).await?;
+        self.access.require(who, Permission::CmdbRead, &[("models", model), KEEPS_TO_ATTRIBUTES]).await?;
         Ok(self.stored(model).await?.model)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use regex::{Regex, RegexBuilder};
 use serde_json::Value as Json;
@@ -17,6 +17,10 @@ const PATTERN_SIZE: usize = 256 << 10;
 /// Compiled patterns that are kept.
 const KEPT: usize = 256;
 
+/// Longest schema, in bytes.
+const MAX_SCHEMA: usize = 16 << 10;
+
+static SCHEMAS: LazyLock<Mutex<HashMap<String, Arc<jsonschema::Validator>>>> = LazyLock::new(Mutex::default);
 static PATTERNS: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
 
 /// A pattern, compiled once.
@@ -63,12 +67,55 @@ pub(crate) fn check_rules(a: &Attribute, at: &str) -> Result<(), CmdbError> {
     {
         return bad("min", format!("{}: min is larger than max", a.name));
     }
+    if let Some(schema) = &a.schema {
+        if a.kind != AttributeKind::Json {
+            return bad("schema", format!("{}: only json has a schema", a.name));
+        }
+        if schema.to_string().len() > MAX_SCHEMA {
+            return bad("schema", format!("{}: a schema has at most {MAX_SCHEMA} bytes", a.name));
+        }
+        if let Err(e) = validator(schema) {
+            return bad("schema", format!("{}: the schema is no JSON Schema: {e}", a.name));
+        }
+    }
     if let Some(d) = &a.default
         && let Err(CmdbError::InvalidInstance { message, .. }) = check_value(a, d, "")
     {
         return bad("default", format!("the default does not fit: {message}"));
     }
     Ok(())
+}
+
+/// A schema, compiled once. It reads nothing from elsewhere.
+fn validator(schema: &Json) -> Result<Arc<jsonschema::Validator>, String> {
+    let text = schema.to_string();
+    if let Some(v) = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner).get(&text) {
+        return Ok(v.clone());
+    }
+    let made = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).build(schema).map_err(|e| e.to_string())?;
+    let made = Arc::new(made);
+    let mut kept = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() >= KEPT {
+        kept.clear();
+    }
+    kept.insert(text, made.clone());
+    Ok(made)
+}
+
+/// A JSON value against its schema, where it has one; says the first place that does not fit.
+pub(crate) fn fits_schema(a: &Attribute, v: &Json) -> Result<(), String> {
+    let Some(schema) = &a.schema else { return Ok(()) };
+    match validator(schema)?.iter_errors(v).next() {
+        None => Ok(()),
+        Some(e) => {
+            let mut what: String = e.to_string().chars().take(300).collect();
+            let at = e.instance_path().to_string();
+            if !at.is_empty() {
+                what = format!("{what} at {at}");
+            }
+            Err(format!("JSON that fits its schema: {what}"))
+        }
+    }
 }
 
 /// A value of the right kind against the attribute's rules; says what it would have to be.

@@ -1,18 +1,17 @@
 //! How far a plugin's grant reaches within a model: which attributes it reads, and which it writes.
 //!
-//! What it may not read is absent from every answer, and no filter, order or search can ask for it. People's rights have no such scope.
+//! What it may not read is absent from every answer, and no filter, order or search can ask for it. People are narrowed by data roles: see `view`.
 
-use plenum_access::{ATTRIBUTES, Denied, KEEPS_TO_ATTRIBUTES, Permission, Principal, Scope};
-use plenum_store::{Change, Filter, Query};
+use plenum_access::{ATTRIBUTES, Denied, KEEPS_TO_ATTRIBUTES, KEEPS_TO_RECORDS, Permission, Principal, Scope};
+use plenum_store::{Filter, Query};
 use serde_json::{Map, Value as Json};
 
 use crate::bulk::{Bulk, BulkAction};
-use crate::instances::Instance;
 use crate::model::{Model, StoredModel};
 use crate::{Cmdb, CmdbError};
 
 /// What limits the caller's view. Who may write and not read sees of what it wrote only what it may write.
-fn limit(who: &Principal) -> Option<&Scope> {
+pub(crate) fn limit(who: &Principal) -> Option<&Scope> {
     let granted = &who.plugin()?.grant.permissions;
     let scope = granted.get(Permission::CmdbRead.name()).or_else(|| granted.get(Permission::CmdbWrite.name()))?;
     scope.0.contains_key(ATTRIBUTES).then_some(scope)
@@ -27,29 +26,10 @@ fn name(model: &str, attribute: &str) -> String {
     format!("{model}.{attribute}")
 }
 
-/// The record as the caller may see it. Its label goes by what is left.
-pub(crate) fn shown(who: &Principal, m: &Model, mut i: Instance) -> Instance {
-    if let Some(scope) = limit(who) {
-        trim(scope, m, &mut i.attributes);
-        i.label = m.label(&i.attributes, &i.id);
-    }
-    i
-}
-
-fn trim(scope: &Scope, m: &Model, attributes: &mut Json) {
+pub(crate) fn trim(scope: &Scope, m: &Model, attributes: &mut Json) {
     if let Json::Object(o) = attributes {
         o.retain(|k, _| scope.allows(ATTRIBUTES, &name(&m.name, k)));
     }
-}
-
-pub(crate) fn shown_changes(who: &Principal, m: &Model, mut changes: Vec<Change>) -> Vec<Change> {
-    if let Some(scope) = limit(who) {
-        for c in &mut changes {
-            trim(scope, m, &mut c.before);
-            trim(scope, m, &mut c.after);
-        }
-    }
-    changes
 }
 
 pub(crate) fn shown_model(who: &Principal, mut stored: StoredModel) -> StoredModel {
@@ -58,17 +38,13 @@ pub(crate) fn shown_model(who: &Principal, mut stored: StoredModel) -> StoredMod
         let of = m.name.clone();
         m.attributes.retain(|a| scope.allows(ATTRIBUTES, &name(&of, &a.name)));
         m.unique.retain(|set| set.iter().all(|a| scope.allows(ATTRIBUTES, &name(&of, a))));
+        m.identification.retain(|set| set.iter().all(|a| scope.allows(ATTRIBUTES, &name(&of, a))));
     }
     stored
 }
 
 impl Cmdb {
-    /// Whether the caller may read a model: what it answers is then passed through [`shown`].
-    pub(crate) async fn may_read(&self, who: &Principal, model: &str) -> Result<(), CmdbError> {
-        Ok(self.access.require(who, Permission::CmdbRead, &[("models", model), KEEPS_TO_ATTRIBUTES]).await?)
-    }
-
-    /// The same, without a word in the audit log.
+    /// Whether the caller may read a model, without a word in the audit log.
     pub(crate) fn sees(&self, who: &Principal, model: &str) -> bool {
         self.access.check(who, Permission::CmdbRead, &[("models", model), KEEPS_TO_ATTRIBUTES]).is_ok()
     }
@@ -104,7 +80,7 @@ impl Cmdb {
         attributes: impl Iterator<Item = &str>,
     ) -> Result<(), CmdbError> {
         let names: Vec<String> = attributes.map(|a| name(&m.name, a)).collect();
-        let mut touches = vec![("models", m.name.as_str()), KEEPS_TO_ATTRIBUTES];
+        let mut touches = vec![("models", m.name.as_str()), KEEPS_TO_ATTRIBUTES, KEEPS_TO_RECORDS];
         touches.extend(names.iter().map(|n| (ATTRIBUTES, n.as_str())));
         Ok(self.access.require(who, permission, &touches).await?)
     }
@@ -117,7 +93,7 @@ impl Cmdb {
         attributes: impl IntoIterator<Item = &'a String>,
     ) -> Result<(), CmdbError> {
         let names: Vec<String> = attributes.into_iter().map(|a| name(model, a)).collect();
-        let mut touches = vec![("models", model), KEEPS_TO_ATTRIBUTES];
+        let mut touches = vec![("models", model), KEEPS_TO_ATTRIBUTES, KEEPS_TO_RECORDS];
         // Where the grant names none, all are within it, and the refusal of a model need not list them.
         let limited = who
             .plugin()

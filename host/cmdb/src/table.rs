@@ -73,9 +73,14 @@ pub fn value(a: &Attribute, cell: &str) -> Result<Option<Json>, String> {
     let wrong = |what: &str| Err(format!("{} has to be {what}, and is {:?}", a.name, short(trimmed)));
     Ok(Some(match a.kind {
         AttributeKind::Text | AttributeKind::LongText => text.into(),
-        AttributeKind::Enum | AttributeKind::Date | AttributeKind::Ip | AttributeKind::Cidr | AttributeKind::Mac | AttributeKind::Url => {
-            trimmed.into()
-        }
+        AttributeKind::Enum
+        | AttributeKind::Date
+        | AttributeKind::Ip
+        | AttributeKind::Cidr
+        | AttributeKind::Mac
+        | AttributeKind::Url
+        | AttributeKind::Reference
+        | AttributeKind::User => trimmed.into(),
         // What spreadsheets make of whole numbers: 4.0 and 1E3.
         AttributeKind::Integer => match trimmed.parse::<i64>() {
             Ok(n) => n.into(),
@@ -97,15 +102,18 @@ pub fn value(a: &Attribute, cell: &str) -> Result<Option<Json>, String> {
             Some(t) => t.into(),
             None => return wrong("a time such as 2026-01-31T08:00:00Z"),
         },
-        AttributeKind::List | AttributeKind::MultiEnum if !trimmed.starts_with('[') => {
+        AttributeKind::List | AttributeKind::MultiEnum | AttributeKind::References | AttributeKind::Users if !trimmed.starts_with('[') => {
             trimmed.split([';', '\n']).map(str::trim).filter(|t| !t.is_empty()).map(Json::from).collect()
         }
-        AttributeKind::List | AttributeKind::MultiEnum | AttributeKind::Table | AttributeKind::Json => {
-            match serde_json::from_str(trimmed) {
-                Ok(v) => v,
-                Err(_) => return wrong("JSON"),
-            }
-        }
+        AttributeKind::List
+        | AttributeKind::MultiEnum
+        | AttributeKind::References
+        | AttributeKind::Users
+        | AttributeKind::Table
+        | AttributeKind::Json => match serde_json::from_str(trimmed) {
+            Ok(v) => v,
+            Err(_) => return wrong("JSON"),
+        },
     }))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plenum_access::{Access, Grant, PluginPrincipal, Principal, Role, Scope, UserPrincipal};
-use plenum_cmdb::{Cmdb, CmdbError, FeedQuery, Instance, NamedGroup, Query, Shape};
+use plenum_cmdb::{Cmdb, CmdbError, FeedQuery, Instance, NamedGroup, Query};
 use plenum_store::{Aggregate, Bucket, Db, Documents, Events, Measure, Migration};
 use serde_json::{Value as Json, json};
 
@@ -114,7 +114,7 @@ plenum_store::both_databases! {
         let refused = c.list(&narrow, "postgresql", &filter("runs_on.host.exists(h, h.env == \"prod\")")).await.err().unwrap();
         assert_eq!(refused.code(), "filter.unknown_model");
         // Nor shown behind one, in groups, or told of.
-        let shape = Shape::parse(&[], &["depends_on.runs_on".into()]).unwrap();
+        let shape = c.shape(&[], &["depends_on.runs_on".into()]).await.unwrap();
         let shown = c.expand(&narrow, "business_application", vec![app.clone()], &shape).await.unwrap();
         assert_eq!(shown[0].links["depends_on"].len(), 1);
         assert!(shown[0].links["depends_on"][0].links["runs_on"].is_empty());
@@ -152,7 +152,7 @@ plenum_store::both_databases! {
         let by_env = Aggregate { groups: vec![("env".into(), None)], measures: vec![(Measure::Count, None)], limit: 5, ..Aggregate::default() };
         assert_eq!(c.aggregate(&p, "host", &by_env).await.err().unwrap().code(), "access.denied");
         assert_eq!(c.explain(&p, "host", &filter("env == \"prod\"")).await.err().unwrap().code(), "access.denied");
-        let shape = Shape::parse(&[], &["runs_on".into()]).unwrap();
+        let shape = c.shape(&[], &["runs_on".into()]).await.unwrap();
         let seen = c.get(&p, "postgresql", &dbs[0].id).await.unwrap();
         let shown = c.expand(&p, "postgresql", vec![seen], &shape).await.unwrap();
         assert_eq!(shown[0].links["runs_on"][0].instance.attributes, json!({"hostname": "h1"}));
@@ -163,7 +163,7 @@ plenum_store::both_databases! {
     async fn records_are_expanded(db: Db) {
         let c = cmdb(&db).await;
         let (hosts, _, app) = shop(&c).await;
-        let shape = Shape::parse(&["name".into(), "depends_on.runs_on.hostname".into()], &["depends_on.runs_on".into()]).unwrap();
+        let shape = c.shape(&["name".into(), "depends_on.runs_on.hostname".into()], &["depends_on.runs_on".into()]).await.unwrap();
         let shown = json!(c.expand(&admin(), "business_application", vec![app], &shape).await.unwrap());
         assert_eq!(shown[0]["attributes"], json!({"name": "shop"}));
         let host = &shown[0]["links"]["depends_on"][0]["links"]["runs_on"][0];
@@ -173,15 +173,15 @@ plenum_store::both_databases! {
             let d = make(&c, "redis", json!({"name": format!("r{n}")})).await;
             link(&c, "runs_on", &d, &hosts[0]).await;
         }
-        let shape = Shape::parse(&[], &["runs".into()]).unwrap();
+        let shape = c.shape(&[], &["runs".into()]).await.unwrap();
         let shown = c.expand(&admin(), "host", hosts, &shape).await.unwrap();
         assert_eq!((shown[0].links["runs"].len(), shown[0].more.clone(), shown[1].links["runs"].len()), (50, vec!["runs".to_owned()], 1));
         for (fields, expand, word) in [(vec![], vec!["runs_onn"], "runs_on"), (vec![], vec!["runs_on.has.has.has"], "3"), (vec!["runs_on.x"], vec![], "expand=runs_on")] {
             let own = |l: Vec<&str>| l.into_iter().map(str::to_owned).collect::<Vec<_>>();
-            let e = Shape::parse(&own(fields), &own(expand)).err().unwrap();
+            let e = c.shape(&own(fields), &own(expand)).await.err().unwrap();
             assert!(e.to_string().contains(word), "{e}");
         }
-        let e = c.expand(&admin(), "host", Vec::new(), &Shape::parse(&["hostnam".into()], &[]).unwrap()).await.err().unwrap();
+        let e = c.expand(&admin(), "host", Vec::new(), &c.shape(&["hostnam".into()], &[]).await.unwrap()).await.err().unwrap();
         assert!(e.to_string().contains("hostname"), "{e}");
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use plenum_access::Principal;
+use plenum_access::{AccessError, Denied, Permission, Principal};
 use plenum_cmdb::facts::NodeFacts;
 use plenum_cmdb::{Cmdb, CmdbError, Instance, Query};
 
@@ -32,6 +32,11 @@ pub trait Inventory: Send + Sync + 'static {
     async fn get(&self, who: &Principal, instance: &InstanceRef) -> Result<Found, JobsError>;
     /// Those of `nodes` whose host matches any of the filters, whoever asks: they are an administrator's, and not the caller's.
     async fn within(&self, nodes: &[&str], filters: &[String]) -> Result<BTreeSet<String>, JobsError>;
+    /// Those of the nodes on which `who` may not run anything, since the records of their hosts are not in reach to be changed.
+    async fn out_of_reach(&self, who: &Principal, nodes: &[String]) -> Result<Vec<String>, JobsError> {
+        let _ = (who, nodes);
+        Ok(Vec::new())
+    }
     /// Hosts by name or address, in lower case: which word led to which.
     async fn by_address(&self, who: &Principal, words: &[String]) -> Result<Vec<(String, Found)>, JobsError>;
     /// Takes what a node's agent found; answers the node's `host` instance.
@@ -74,7 +79,10 @@ impl Inventory for Cmdb {
         let mut out = Vec::new();
         loop {
             let page = self.list(who, model, &query).await?;
-            for i in page.items {
+            // A record that may be seen and not changed is no target.
+            let ids: Vec<String> = page.items.iter().map(|i| i.id.clone()).collect();
+            let may = self.changeable(who, model, &ids).await?;
+            for i in page.items.into_iter().filter(|i| may.contains(&i.id)) {
                 out.push(found(self, who, i).await?);
             }
             match page.next_cursor {
@@ -86,6 +94,11 @@ impl Inventory for Cmdb {
 
     async fn get(&self, who: &Principal, instance: &InstanceRef) -> Result<Found, JobsError> {
         let i = Cmdb::get(self, who, &instance.model, &instance.id).await?;
+        if !self.changeable(who, &instance.model, std::slice::from_ref(&instance.id)).await?.contains(&instance.id) {
+            let reason =
+                format!("your data roles let you see {} and not change it, so nothing runs on it for you; ask an administrator", i.label);
+            return Err(AccessError::Denied(Denied { permission: Permission::JobsRun, reason }).into());
+        }
         found(self, who, i).await
     }
 
@@ -102,6 +115,10 @@ impl Inventory for Cmdb {
             }
         }
         Ok(out)
+    }
+
+    async fn out_of_reach(&self, who: &Principal, nodes: &[String]) -> Result<Vec<String>, JobsError> {
+        Ok(self.nodes_out_of_reach(who, nodes).await?)
     }
 
     async fn by_address(&self, who: &Principal, words: &[String]) -> Result<Vec<(String, Found)>, JobsError> {

@@ -84,11 +84,22 @@ impl Inner {
             return Err(plan::too_many(order.len()));
         }
         let known = sql::node_names(&self.db, &order).await?;
+        // Whatever led there: what runs on a node can do anything to its host.
+        let out_of_reach = self.inventory.out_of_reach(who, &order).await?;
         let named: HashSet<&str> = targets.nodes.iter().map(|n| n.node_id.as_str()).collect();
         let mut planned = Vec::with_capacity(order.len());
         for node_id in order {
             let Some((instances, env)) = by_node.remove(&node_id) else { continue };
             let listed = named.contains(node_id.as_str());
+            if out_of_reach.contains(&node_id) {
+                if listed {
+                    return Err(JobsError::NotFound { what: "node", id: node_id });
+                }
+                let here = found.iter().filter(|f| f.node_id.as_ref() == Some(&node_id));
+                unreachable
+                    .extend(here.map(|f| without(f, "its host is not among what your data roles let you change; ask an administrator")));
+                continue;
+            }
             match known.get(&node_id) {
                 Some((_, NodeState::Revoked)) if listed => return Err(JobsError::NodeRevoked(node_id)),
                 None if listed => return Err(JobsError::NotFound { what: "node", id: node_id }),

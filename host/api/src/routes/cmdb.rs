@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use plenum_cmdb::{Association, Change, CmdbError, Direction, Instance, KINDS, Model, Related, StoredModel};
+use plenum_cmdb::{Change, CmdbError, Direction, Instance, Model, Related, StoredModel};
 use plenum_store::{DocumentError, FilterError, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,9 +26,6 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(get_instance, update_instance, delete_instance))
         .routes(routes!(instance_history))
         .routes(routes!(instance_related))
-        .routes(routes!(association_kinds))
-        .routes(routes!(create_association))
-        .routes(routes!(delete_association))
         .routes(routes!(check_filter))
         .routes(routes!(search))
 }
@@ -142,42 +139,9 @@ pub struct RelatedJson {
     model: String,
     id: String,
     label: String,
-}
-
-/// One end of an association.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct End {
-    model: String,
-    id: String,
-}
-
-/// An association.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AssociationJson {
-    id: String,
-    kind: String,
-    from: End,
-    to: End,
-}
-
-/// A new association.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewAssociation {
-    kind: String,
-    from: End,
-    to: End,
-}
-
-/// A kind of association.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct KindJson {
-    name: &'static str,
+    /// What is known of the link.
     #[schema(value_type = Object)]
-    forward: Value,
-    #[schema(value_type = Object)]
-    backward: Value,
-    single: bool,
+    attributes: Value,
 }
 
 /// A filter to be checked.
@@ -255,7 +219,7 @@ fn with_etag(status: StatusCode, i: Instance) -> Response {
 }
 
 /// The version in `If-Match`; `*` and absence mean any.
-fn if_match(headers: &HeaderMap) -> ApiResult<Option<i64>> {
+pub(super) fn if_match(headers: &HeaderMap) -> ApiResult<Option<i64>> {
     let Some(v) = headers.get(header::IF_MATCH).and_then(|v| v.to_str().ok()).filter(|v| *v != "*") else { return Ok(None) };
     match v.trim_start_matches("W/").trim_matches('"').parse() {
         Ok(n) => Ok(Some(n)),
@@ -475,50 +439,15 @@ async fn instance_related(
 
 fn related_json(r: Related) -> RelatedJson {
     let direction = if r.direction == Direction::Forward { "forward" } else { "backward" };
-    RelatedJson { association: r.association, kind: r.kind, direction: direction.to_owned(), model: r.model, id: r.id, label: r.label }
-}
-
-/// The kinds of associations, with the name of each end.
-#[utoipa::path(get, path = "/cmdb/association-kinds", tag = "cmdb", responses((status = 200, body = Page<KindJson>)))]
-async fn association_kinds(_: Caller) -> Json<Page<KindJson>> {
-    let text = |(en, zh): (&str, &str)| serde_json::json!({"en": en, "zh": zh});
-    let items: Vec<_> =
-        KINDS.iter().map(|k| KindJson { name: k.name, forward: text(k.forward), backward: text(k.backward), single: k.single }).collect();
-    Json(Page { items, next_cursor: None, total: None })
-}
-
-/// Link two records.
-#[utoipa::path(post, path = "/cmdb/associations", tag = "cmdb", request_body = NewAssociation,
-    responses((status = 201, body = AssociationJson), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn create_association(
-    State(app): State<App>,
-    Caller(who): Caller,
-    JsonBody(b): JsonBody<NewAssociation>,
-) -> ApiResult<(StatusCode, Json<AssociationJson>)> {
-    let made = app.cmdb.associate(&who, &b.kind, (&b.from.model, &b.from.id), (&b.to.model, &b.to.id)).await;
-    let a: Association = made.map_err(|e| match e {
-        // The pointer is into this body, not into a record's attributes.
-        CmdbError::InvalidInstance { pointer, message } => {
-            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "cmdb.invalid_association", "The association is not valid", message).at(pointer)
-        }
-        e => e.into(),
-    })?;
-    Ok((
-        StatusCode::CREATED,
-        Json(AssociationJson {
-            id: a.id,
-            kind: a.kind,
-            from: End { model: a.from.0, id: a.from.1 },
-            to: End { model: a.to.0, id: a.to.1 },
-        }),
-    ))
-}
-
-/// Remove a link.
-#[utoipa::path(delete, path = "/cmdb/associations/{id}", tag = "cmdb", params(("id" = String, Path)), responses((status = 204), (status = 404, body = Problem)))]
-async fn delete_association(State(app): State<App>, Caller(who): Caller, Path(id): Path<String>) -> ApiResult<StatusCode> {
-    app.cmdb.dissociate(&who, &id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    RelatedJson {
+        association: r.association,
+        kind: r.kind,
+        direction: direction.to_owned(),
+        model: r.model,
+        id: r.id,
+        label: r.label,
+        attributes: r.attributes,
+    }
 }
 
 /// Check a filter as it is being typed: how many records it matches, or what is wrong and where.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use plenum_cmdb::{Expanded, KeptFilter, NamedGroup, Shape, StoredGroup, query as ask};
+use plenum_cmdb::{Expanded, KeptFilter, NamedGroup, StoredGroup, query as ask};
 use plenum_store::{Aggregate, DocumentError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,7 +85,7 @@ async fn query_instances(
     Path(model): Path<String>,
     JsonBody(b): JsonBody<QueryBody>,
 ) -> ApiResult<Json<Page<ExpandedJson>>> {
-    let shape = Shape::parse(&b.fields, &b.expand)?;
+    let shape = app.cmdb.shape(&b.fields, &b.expand).await?;
     let q = ListQuery { filter: b.filter, search: b.search, sort: b.sort, cursor: b.cursor, limit: b.limit };
     let page = app.cmdb.list(&who, &model, &query(&q)).await?;
     let items = app.cmdb.expand(&who, &model, page.items, &shape).await?;

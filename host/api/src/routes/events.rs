@@ -36,6 +36,8 @@ pub struct StreamQuery {
 
 struct Feed {
     events: Events,
+    cmdb: plenum_cmdb::Cmdb,
+    who: plenum_access::Principal,
     listener: plenum_store::events::Listener,
     after: i64,
     kinds: Vec<String>,
@@ -60,11 +62,29 @@ async fn stream(
         Some(seq) => seq,
         None => app.events.latest().await?,
     };
-    let state = Feed { events: app.events.clone(), listener, after, kinds, ready: VecDeque::new(), stop: app.shutdown.clone() };
+    let state = Feed {
+        events: app.events.clone(),
+        cmdb: app.cmdb.clone(),
+        who,
+        listener,
+        after,
+        kinds,
+        ready: VecDeque::new(),
+        stop: app.shutdown.clone(),
+    };
     let stream = futures::stream::unfold(state, |mut s| async move {
         loop {
             if let Some(e) = s.ready.pop_front() {
                 s.after = e.seq;
+                // Asked for each event anew: roles change while a stream is open.
+                let e = match s.cmdb.hears(&s.who, e).await {
+                    Ok(Some(e)) => e,
+                    Ok(None) => continue,
+                    Err(e) => {
+                        tracing::warn!(error = %e, "an event stream ends");
+                        return None;
+                    }
+                };
                 let message = SseEvent::default().id(e.seq.to_string()).data(e.cloud_event().to_string());
                 return Some((Ok(message), s));
             }

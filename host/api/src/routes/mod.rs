@@ -6,9 +6,11 @@ pub mod catalog;
 pub mod cmdb;
 pub mod cmdb_feed;
 pub mod cmdb_health;
+pub mod cmdb_kinds;
 pub mod cmdb_query;
 pub mod cmdb_sources;
 pub mod cmdb_tables;
+pub mod data_roles;
 pub mod events;
 pub mod jobs;
 pub mod jobs_results;
@@ -33,11 +35,13 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(access::router())
         .merge(cmdb::router())
+        .merge(cmdb_kinds::router())
         .merge(cmdb_feed::router())
         .merge(cmdb_query::router())
         .merge(cmdb_health::router())
         .merge(cmdb_sources::router())
         .merge(cmdb_tables::router())
+        .merge(data_roles::router())
         .merge(events::router())
         .merge(jobs::router())
         .merge(jobs_results::router())

@@ -155,6 +155,9 @@ impl Cmdb {
             rule.fits(&m)?;
         }
         let mut tx = self.db.begin().await?;
+        if let rules::Check::Integrity { association, .. } = &rule.check {
+            self.kind_in(&mut tx, association).await?;
+        }
         let before = tx.fetch_optional("SELECT spec FROM cmdb_health_rules WHERE id = ?", params![&rule.id]).await?;
         let before = before.map(|r| r.json("spec")).transpose()?;
         let n = tx.fetch_optional("SELECT COUNT(*) AS n FROM cmdb_health_rules", &[]).await?.map(|r| r.int("n")).transpose()?.unwrap_or(0);

@@ -130,7 +130,6 @@ impl HealthRule {
             Check::Island { associations: false, owner: false, in_use: None } => {
                 need("", "say what a record needs: associations, owner or in_use")
             }
-            Check::Integrity { association, .. } => crate::associations::kind(association).map(|_| ()),
             Check::Standard { pattern, one_of, refers_to, cel, .. } => {
                 if let Some(Err(e)) = pattern.as_deref().map(regex) {
                     return need("pattern", &format!("the pattern is no regular expression that can be used: {e}"));

@@ -28,7 +28,7 @@ pub(crate) fn rules(m: &Model) -> Vec<Vec<String>> {
         "host" => of(&[&["node_id"], &["machine_id"], &["serial"], &["hostname"]]),
         _ => Vec::new(),
     };
-    for u in &m.unique {
+    for u in m.identification.iter().chain(&m.unique) {
         if !rules.contains(u) {
             rules.push(u.clone());
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::invalid;
-use crate::associations::{kind, read};
+use crate::associations::{COLUMNS, read};
 use crate::instances::{Instance, missing};
 use crate::model::collection;
 use crate::{Cmdb, CmdbError};
@@ -70,8 +70,10 @@ impl Cmdb {
             }
             let rows = tx
                 .fetch_all(
-                    "SELECT id, kind, from_model, from_id, to_model, to_id FROM cmdb_associations WHERE from_id = ?
-                     UNION SELECT id, kind, from_model, from_id, to_model, to_id FROM cmdb_associations WHERE to_id = ? ORDER BY 1 LIMIT ?",
+                    &format!(
+                        "SELECT {COLUMNS} FROM cmdb_associations WHERE from_id = ?
+                         UNION ALL SELECT {COLUMNS} FROM cmdb_associations WHERE to_id = ? ORDER BY 1 LIMIT ?"
+                    ),
                     params![other, other, MAX_LINKS],
                 )
                 .await?;
@@ -79,8 +81,11 @@ impl Cmdb {
                 links.push(read(r)?);
             }
             sources.extend(self.claims_in(&mut tx, other).await?);
+            // They move: what a kind says of deletions is not meant.
+            tx.execute("DELETE FROM cmdb_associations WHERE from_id = ?", params![other]).await?;
+            tx.execute("DELETE FROM cmdb_associations WHERE to_id = ?", params![other]).await?;
             // First, or a unique value could not move.
-            self.delete_in(&mut tx, who, &m, other, None, Some(&reason)).await?;
+            self.delete_in(&mut tx, who, None, &m, other, None, Some(&reason)).await?;
         }
         let reason = format!("merged with {}{}", others.join(", "), why.map(|w| format!(": {w}")).unwrap_or_default());
         let record = self.patch_in(&mut tx, who, &m, keep, gained.clone(), None, Some(&reason)).await?;
@@ -100,13 +105,18 @@ impl Cmdb {
         let ours = |id: &String| if others.contains(id) { keep.to_owned() } else { id.clone() };
         for a in links {
             let (from, to) = (ours(&a.from.1), ours(&a.to.1));
-            let k = kind(&a.kind)?;
-            let other = "SELECT id FROM cmdb_associations WHERE kind = ? AND from_id = ? AND to_id <> ?";
-            let full = k.single && tx.fetch_optional(other, params![&a.kind, &from, &to]).await?.is_some();
-            if from != to && !full {
-                self.associate_in(&mut tx, who, k, (&a.from.0, &from), (&a.to.0, &to)).await?;
-                moved += 1;
+            let k = self.kind_in(&mut tx, &a.kind).await?;
+            let (from, to) = ((a.from.0.as_str(), from.as_str()), (a.to.0.as_str(), to.as_str()));
+            if from == to {
+                continue;
             }
+            match self.taken(&mut tx, &k, from, to).await {
+                // The record that stays has the one link that the kind allows.
+                Err(CmdbError::InUse(_)) => continue,
+                other => other?,
+            }
+            self.associate_in(&mut tx, who, &k, from, to, a.attributes).await?;
+            moved += 1;
         }
         self.access
             .audit(&mut tx, who, "cmdb.instance.merge", &format!("{model}/{keep}"), Some(&json!(others)), Some(&json!(gained)))

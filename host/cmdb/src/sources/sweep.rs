@@ -151,8 +151,16 @@ impl Cmdb {
             self.say_in(&mut tx, &WHO, &m, id, rows, Word::of(source, How::Reported), says, None, Some(&why)).await?;
             tx.execute(forget, params![id, source]).await?;
         } else {
-            self.delete_in(&mut tx, &WHO, &m, id, None, Some(&format!("archived: {source} no longer has it, nor has any other system")))
-                .await?;
+            self.delete_in(
+                &mut tx,
+                &WHO,
+                None,
+                &m,
+                id,
+                None,
+                Some(&format!("archived: {source} no longer has it, nor has any other system")),
+            )
+            .await?;
         }
         tx.commit().await?;
         Ok(there && !known)

@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod attributes;
 mod health;
+mod kinds;
 mod records;
 mod scope;
+mod scopes;
 mod sources;
 
 use plenum_access::{Role, UserPrincipal};

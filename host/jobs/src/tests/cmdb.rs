@@ -42,4 +42,50 @@ both_databases! {
         drop(a);
         w.until(async |_: &Jobs| cmdb.get(&admin(), "host", &host).await.unwrap().attributes["status"] == "offline").await;
     }
+
+    async fn nothing_runs_where_data_roles_do_not_reach(db: Db) {
+        let w = World::new(db.clone()).await;
+        let access = Access::new(db.clone());
+        let cmdb = Cmdb::new(db.clone(), Documents::new(db), access.clone()).await.unwrap();
+        let w = w.restart_with(Arc::new(cmdb.clone())).await;
+        let system = plenum_access::Principal::System("tests");
+        let user = access.create_user(&system, "olga", "", plenum_access::Role::Operator, "a password of some length").await.unwrap();
+        let olga = plenum_access::Principal::User(user.principal());
+        let mut hosts = Vec::new();
+        let mut agents = Vec::new();
+        for name in ["mine", "theirs"] {
+            let a = w.online(name).await;
+            let json = serde_json::json!({"node": {"hostname": name, "machine_id": format!("machine-{name}")},
+                "services": [{"model": "redis", "name": name, "port": 6379}]});
+            a.say(agent_message::Body::Facts(v1::Facts { json: json.to_string().into(), digest: "d".into() })).await;
+            w.until(async |j: &Jobs| j.node(&admin(), &a.node).await.unwrap().host_instance_id.is_some()).await;
+            hosts.push(w.jobs.node(&admin(), &a.node).await.unwrap().host_instance_id.unwrap());
+            agents.push(a);
+        }
+        let role = |host: &str, write: bool| -> plenum_access::DataRole {
+            let rules = serde_json::json!([{"models": ["host"], "filter": host, "write": write}, {"models": ["redis"], "write": true}]);
+            serde_json::from_value(serde_json::json!({"name": "hers", "rules": rules, "members": [user.id]})).unwrap()
+        };
+        let preview = async |t: Targets| w.jobs.preview(&olga, &t).await.map(|p| (p.total, p.unreachable.len())).map_err(|e| e.to_string());
+        let by = |model: &str| Targets { filter: Some(FilterTargets { model: model.into(), cel: String::new() }), ..Default::default() };
+        let instance = |i: usize| Targets { instances: vec![InstanceRef { model: "host".into(), id: hosts[i].clone() }], ..Default::default() };
+        let node = |i: usize| w.request(&[agents[i].node.as_str()]).targets;
+
+        cmdb.put_data_role(&system, role("hostname == \"mine\"", true), Some(0)).await.unwrap();
+        assert_eq!(preview(by("host")).await.unwrap(), (1, 0));
+        // A service that she may change leads to a host that she may not.
+        assert_eq!(preview(by("redis")).await.unwrap(), (1, 1));
+        assert_eq!((preview(instance(0)).await.unwrap(), preview(node(0)).await.unwrap()), ((1, 0), (1, 0)));
+        assert!(preview(instance(1)).await.unwrap_err().contains("there is no host"));
+        assert!(preview(node(1)).await.unwrap_err().contains(&agents[1].node));
+        let mut request = w.request(&[agents[1].node.as_str()]);
+        assert!(w.jobs.run(&olga, request.clone()).await.is_err());
+        request.targets = instance(1);
+        assert!(w.jobs.run(&olga, request).await.is_err());
+        // To see is not to run on.
+        cmdb.put_data_role(&system, role("hostname == \"mine\"", false), None).await.unwrap();
+        assert_eq!(preview(by("host")).await.unwrap(), (0, 0));
+        assert!(preview(instance(0)).await.unwrap_err().contains("data roles"));
+        assert!(preview(node(0)).await.is_err());
+    }
 }
