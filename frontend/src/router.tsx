@@ -54,9 +54,11 @@ export function makeRouter() {
     page('/app/$id/$page', () => import('./features/plugin/PluginPage')),
     page('/app/$id/$page/$', () => import('./features/plugin/PluginPage')),
     page('/admin/users', () => import('./features/admin/Users')),
+    page('/admin/data-roles', () => import('./features/admin/DataRoles')),
     page('/admin/tokens', () => import('./features/admin/Tokens')),
     page('/admin/audit', () => import('./features/admin/Audit')),
     page('/profile', () => import('./features/admin/Profile')),
+    page('/association-kinds', () => import('./features/cmdb/Kinds')),
     page('/models/new', () => import('./features/cmdb/ModelEditor')),
     page('/models/$model', () => import('./features/cmdb/ModelEditor')),
   ]);

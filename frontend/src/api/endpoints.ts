@@ -31,6 +31,11 @@ export const api = {
     create: (b: { name: string; role: A.Role; expires_in_days?: number }) => http.post<A.Token>('/tokens', b),
     delete: (id: string) => http.delete<void>(segment`/tokens/${id}`),
   },
+  dataRoles: {
+    list: () => http.get<A.Page<A.DataRole>>('/data-roles'),
+    save: ({ version, ...b }: A.DataRole) => (version ? http.put<A.DataRole>(segment`/data-roles/${b.name}`, b, { 'if-match': `"${version}"` }) : http.post<A.DataRole>('/data-roles', b)),
+    delete: (name: string) => http.delete<void>(segment`/data-roles/${name}`),
+  },
   audit: { list: (q: L) => http.get<A.Page<A.AuditEntry>>('/audit', q) },
   cmdb: {
     models: () => http.get<A.Page<A.Model>>('/cmdb/models'),
@@ -53,10 +58,13 @@ export const api = {
     import: (model: string, file: Blob, q: A.ImportQuery) => http.sendFile<A.BulkAnswer>(segment`/cmdb/models/${model}/import`, file, { ...q, key: q.key.join(',') }),
     bulk: (model: string, b: A.BulkRequest) => http.post<A.BulkAnswer>(segment`/cmdb/models/${model}/bulk`, b),
     related: (model: string, id: string) => http.get<A.Page<A.Related>>(segment`/cmdb/models/${model}/instances/${id}/related`),
-    associate: (b: { kind: string; from: { model: string; id: string }; to: { model: string; id: string } }) =>
+    associate: (b: { kind: string; from: { model: string; id: string }; to: { model: string; id: string }; attributes?: Record<string, A.Json> }) =>
       http.post<unknown>('/cmdb/associations', b),
     dissociate: (id: string) => http.delete<void>(segment`/cmdb/associations/${id}`),
     kinds: () => http.get<A.Page<A.AssociationKind>>('/cmdb/association-kinds'),
+    saveKind: ({ version, builtin: _builtin, single: _single, ...b }: A.AssociationKind) =>
+      version ? http.put<A.AssociationKind>(segment`/cmdb/association-kinds/${b.name}`, b, { 'if-match': `"${version}"` }) : http.post<A.AssociationKind>('/cmdb/association-kinds', b),
+    deleteKind: (name: string) => http.delete<void>(segment`/cmdb/association-kinds/${name}`),
     checkFilter: (model: string, filter: string) => http.post<A.FilterCheck>('/cmdb/filter/check', { model, filter }),
     search: (q: string, signal?: AbortSignal) => http.get<A.Page<A.Instance>>('/cmdb/search', { q }, signal),
     facets: (model: string, q: { fields: string; filter?: string; search?: string; top?: number }) => http.get<A.Facets>(segment`/cmdb/models/${model}/facets`, q),

@@ -90,7 +90,11 @@ export type AttributeKind =
   | 'cidr'
   | 'mac'
   | 'url'
-  | 'multi_enum';
+  | 'multi_enum'
+  | 'reference'
+  | 'references'
+  | 'user'
+  | 'users';
 
 export interface Attribute {
   name: string;
@@ -110,6 +114,16 @@ export interface Attribute {
   max?: number;
   /** What a new instance has when nothing is said. */
   default?: Json;
+  /** The model whose instances a reference names. */
+  target?: string;
+  /** Colours of an enum's values. */
+  colours?: Record<string, string>;
+  /** A JSON Schema that a json value fits. */
+  schema?: Json;
+  /** How much it counts for completeness: 0 to 10; 1 when absent. */
+  importance?: number;
+  /** Sources whose word counts for it; any when absent. */
+  sources?: string[];
 }
 
 export interface Model {
@@ -122,6 +136,10 @@ export interface Model {
   display: string;
   attributes: Attribute[];
   unique?: string[][];
+  /** What an instance is called, attributes in braces. */
+  template?: string;
+  /** Attribute sets by which sources recognise an instance, the surest first. */
+  identification?: string[][];
   count?: number | null;
 }
 
@@ -152,6 +170,8 @@ export interface Related {
   model: string;
   id: string;
   label: string;
+  /** What is known of the link. */
+  attributes?: Record<string, Json>;
 }
 
 export type RowOutcome = 'created' | 'updated' | 'unchanged' | 'deleted' | 'failed';
@@ -226,6 +246,9 @@ export interface FilterCheck {
   error?: { code?: string; message: string; position?: number | null; hint?: string | null } | null;
 }
 
+export type Cardinality = 'one_to_one' | 'one_to_many' | 'many_to_one' | 'many_to_many';
+export type OnDelete = 'unlink' | 'keep' | 'cascade' | 'refuse';
+
 export interface Facets {
   total: number;
   facets: { field: string; values: { value: string | number | boolean | null; count: number }[]; others: number }[];
@@ -261,7 +284,34 @@ export interface AssociationKind {
   name: string;
   forward: Text;
   backward: Text;
-  single: boolean;
+  cardinality: Cardinality;
+  /** What it may link; anything when absent. `*` is any model. */
+  pairs?: { from: string; to: string }[];
+  on_delete: { source: OnDelete; destination: OnDelete };
+  attributes?: Attribute[];
+  /** Who suffers when the other end fails. */
+  impact: 'none' | 'source' | 'destination';
+  version: number;
+  builtin: boolean;
+  single?: boolean;
+}
+
+export interface DataRule {
+  models: string[];
+  filter?: string;
+  write: boolean;
+  hidden?: string[];
+}
+
+/** Which records people see and change. */
+export interface DataRole {
+  name: string;
+  title: Record<string, string>;
+  description?: string;
+  rules: DataRule[];
+  /** Ids of users. */
+  members: string[];
+  version: number;
 }
 
 // ---- nodes and jobs ----

@@ -1,4 +1,4 @@
-import { Boxes, Database, DatabaseZap, HeartPulse, History, KeyRound, LayoutGrid, Network, Server, SquareTerminal, Store, Users, Workflow, type LucideIcon } from 'lucide-react';
+import { Boxes, Database, DatabaseZap, HeartPulse, History, KeyRound, LayoutGrid, Network, Server, ShieldCheck, SquareTerminal, Store, Users, Workflow, type LucideIcon } from 'lucide-react';
 import type { Plugin, PluginPage } from '../api/types';
 import type { Key } from '../i18n';
 
@@ -44,6 +44,7 @@ export const appEntries: NavEntry[] = [
 
 export const adminEntries: NavEntry[] = [
   { to: '/admin/users', title: 'nav.users', icon: Users, needs: 'users.manage' },
+  { to: '/admin/data-roles', title: 'nav.dataRoles', icon: ShieldCheck, needs: 'users.manage' },
   { to: '/admin/tokens', title: 'nav.tokens', icon: KeyRound },
   { to: '/admin/audit', title: 'nav.audit', icon: History, needs: 'audit.read' },
 ];

@@ -1,11 +1,11 @@
-import { App, Button, Drawer, Dropdown, Form, Modal, Select } from 'antd';
+import { App, Button, Drawer, Dropdown } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { Link2, MoreHorizontal, Pencil, Play, RotateCcw, Trash2, Unlink } from 'lucide-react';
 import { useState } from 'react';
 import { Problem } from '../../api/client';
 import { api } from '../../api/endpoints';
-import type { AssociationKind, Attribute, Instance as Item, Model, Related } from '../../api/types';
+import type { Attribute, Instance as Item, Model, Related } from '../../api/types';
 import { Clip, Empty, Icon, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, Who } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
@@ -14,7 +14,8 @@ import { HealthPanel } from '../quality/findings';
 import { SourcesPanel } from '../quality/SourcesPanel';
 import { NodeCharts } from '../nodes/Charts';
 import { History } from './History';
-import { InstanceForm, ReferenceInput } from './InstanceForm';
+import { InstanceForm } from './InstanceForm';
+import { LinkDialog, LinkFacts } from './LinkDialog';
 import { MapPanel } from './MapPanel';
 import { RestoreDialog } from './Restore';
 import { AttributeValue, isMissing, plain } from './values';
@@ -242,6 +243,7 @@ function RelatedPanel({ model, instance }: { model: Model; instance: Item }) {
                 <Link to={`/cmdb/${r.model}/${r.id}`} className="grow clip" title={r.label}>
                   {r.label}
                 </Link>
+                <LinkFacts kind={kinds.data?.items.find((k) => k.name === r.kind)} attributes={r.attributes} />
                 <span className="faint">{tl(models.data?.items.find((m) => m.name === r.model)?.title) || r.model}</span>
                 {can('cmdb.write') && (
                   <button
@@ -261,35 +263,6 @@ function RelatedPanel({ model, instance }: { model: Model; instance: Item }) {
       ))}
       {adding && <LinkDialog model={model} instance={instance} models={models.data?.items ?? []} kinds={kinds.data?.items ?? []} onClose={() => setAdding(false)} />}
     </Panel>
-  );
-}
-
-function LinkDialog({ model, instance, models, kinds, onClose }: { model: Model; instance: Item; models: Model[]; kinds: AssociationKind[]; onClose: () => void }) {
-  const { t, tl } = useI18n();
-  const [form] = Form.useForm<{ kind: string; model: string; target: string }>();
-  const target = Form.useWatch('model', form);
-  const link = useAct<{ kind: string; model: string; target: string }>({
-    run: (v) => api.cmdb.associate({ kind: v.kind, from: { model: model.name, id: instance.id }, to: { model: v.model, id: v.target } }),
-    done: t('cmdb.linked'),
-    stale: [['cmdb']],
-    then: onClose,
-  });
-  return (
-    <Modal open onCancel={onClose} title={t('cmdb.link')} okText={t('cmdb.link')} onOk={() => form.submit()} confirmLoading={link.isPending}>
-      <Form form={form} layout="vertical" onFinish={(v) => link.mutate(v)} initialValues={{ kind: 'belongs_to' }}>
-        <Form.Item name="kind" label={t('cmdb.linkKind')} rules={[{ required: true }]}>
-          <Select options={kinds.map((k) => ({ value: k.name, label: tl(k.forward) }))} />
-        </Form.Item>
-        <Form.Item name="model" label={t('cmdb.model')} rules={[{ required: true, message: t('form.required') }]}>
-          <Select showSearch optionFilterProp="label" options={models.map((m) => ({ value: m.name, label: tl(m.title) }))} onChange={() => form.setFieldValue('target', undefined)} />
-        </Form.Item>
-        {target && (
-          <Form.Item name="target" label={t('cmdb.instance')} rules={[{ required: true, message: t('form.required') }]}>
-            <ReferenceInput model={target} />
-          </Form.Item>
-        )}
-      </Form>
-    </Modal>
   );
 }
 

@@ -1,5 +1,5 @@
 import { Button, DatePicker, Form, Input, InputNumber, Select, Switch } from 'antd';
-import { useQuery } from '@tanstack/react-query';
+import { useQueries, useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useState } from 'react';
 import dayjs from 'dayjs';
 import { Problem } from '../../api/client';
@@ -30,7 +30,7 @@ export function fromInput(a: Attribute, v: unknown): Json {
   if (a.kind === 'json' || a.kind === 'table') return JSON.parse(String(v)) as Json;
   if (a.kind === 'timestamp') return (v as dayjs.Dayjs).toISOString();
   if (a.kind === 'date') return (v as dayjs.Dayjs).format('YYYY-MM-DD');
-  if (a.kind === 'multi_enum' && Array.isArray(v) && v.length === 0) return null;
+  if ((a.kind === 'multi_enum' || a.kind === 'references' || a.kind === 'users') && Array.isArray(v) && v.length === 0) return null;
   if (FORMS[a.kind]) return String(v).trim() || null;
   return v as Json;
 }
@@ -178,6 +178,11 @@ export function AttributeInput({ attribute: a, ...rest }: { attribute: Attribute
       return <Select mode="multiple" allowClear optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o, label: o }))} {...props} />;
     case 'enum':
       return <Select allowClear={!a.required} showSearch optionFilterProp="label" options={(a.options ?? []).map((o) => ({ value: o, label: o }))} {...props} />;
+    case 'reference':
+      return <ReferenceInput model={a.target ?? ''} {...(props as object)} />;
+    case 'references':
+      return <ReferencesInput model={a.target ?? ''} {...(props as object)} />;
+    case 'users':
     case 'list':
       return <Select mode="tags" tokenSeparators={[',']} open={false} suffixIcon={null} {...props} />;
     case 'json':
@@ -190,6 +195,29 @@ export function AttributeInput({ attribute: a, ...rest }: { attribute: Attribute
     default:
       return <Input {...props} />;
   }
+}
+
+/** Chooses instances of a model by searching for them. */
+export function ReferencesInput({ model, value, onChange, id }: { model: string; value?: string[]; onChange?: (ids: string[]) => void; id?: string }) {
+  const [text, setText] = useState('');
+  const found = useQuery({ queryKey: ['cmdb', 'instances', model, 'pick', text], queryFn: () => api.cmdb.instances(model, { search: text, limit: 25 }), placeholderData: (o) => o });
+  const current = useQueries({ queries: (value ?? []).map((v) => ({ queryKey: ['cmdb', 'instance', model, v], queryFn: () => api.cmdb.instance(model, v), retry: false })) });
+  const known = new Map<string, string>();
+  for (const i of [...(found.data?.items ?? []), ...current.flatMap((q) => q.data ?? [])]) known.set(i.id, i.label);
+  return (
+    <Select
+      id={id}
+      mode="multiple"
+      showSearch
+      allowClear
+      filterOption={false}
+      onSearch={setText}
+      loading={found.isFetching}
+      value={value}
+      onChange={onChange}
+      options={[...known].map(([v, label]) => ({ value: v, label }))}
+    />
+  );
 }
 
 /** Chooses one instance of a model by searching for it. */

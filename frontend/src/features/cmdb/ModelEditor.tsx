@@ -1,20 +1,34 @@
-import { App, Button, Checkbox, Form, Input, InputNumber, Modal, Select, Space } from 'antd';
+import { App, Button, Checkbox, Form, Input, InputNumber, Modal, Select, Space, Tag } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams } from '@tanstack/react-router';
 import { ArrowDown, ArrowUp, Pencil, Plus, Trash2 } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
-import type { Attribute, AttributeKind, Model } from '../../api/types';
+import type { Attribute, AttributeKind, Json, Model } from '../../api/types';
 import { Chip, Empty, Icon, Loading, Note, PageHead, Panel, ProblemNote } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n, type Text } from '../../i18n';
 import { AttributeInput, fromInput, toInput } from './InstanceForm';
+import { KeysEditor } from './KeysEditor';
 import { modelIconNames } from './ModelIcon';
 import { isNumber, isText, KINDS, single, wrong } from './rules';
 
 /** What can name an instance. */
 const NAMING = new Set<AttributeKind>(['text', 'ip', 'cidr', 'mac', 'url']);
 const GROUPS = ['resources', 'services', 'cloud', 'business', 'organisation', 'other'];
+
+/** What an enum's values may be shown in, as the host knows them. */
+const COLOURS = ['grey', 'blue', 'cyan', 'green', 'lime', 'gold', 'orange', 'red', 'magenta', 'purple'];
+
+function validJson(text: string | undefined, wrong: (why: string) => string): Promise<void> {
+  if (!text?.trim()) return Promise.resolve();
+  try {
+    JSON.parse(text);
+    return Promise.resolve();
+  } catch (e) {
+    return Promise.reject(new Error(wrong(e instanceof Error ? e.message : '')));
+  }
+}
 
 interface Draft {
   name: string;
@@ -23,6 +37,7 @@ interface Draft {
   group: string;
   icon?: string;
   display: string;
+  template?: string;
 }
 
 function pair(t: Text): { en: string; zh: string } {
@@ -52,25 +67,26 @@ function Editor({ model }: { model?: Model }) {
   );
   // Keys over one attribute are shown with it; keys over several stay as they are.
   const [unique, setUnique] = useState<string[][]>(model ? (model.unique ?? []) : [['name']]);
+  const [identification, setIdentification] = useState<string[][]>(model?.identification ?? []);
   const isUnique = (name: string) => unique.some((u) => u.length === 1 && u[0] === name);
   const [editing, setEditing] = useState<number | 'new' | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
   const removed = model?.attributes.filter((a) => !attributes.some((b) => b.name === a.name)) ?? [];
   const title = pair(model?.title);
 
+  const bodyOf = (d: Draft): Partial<Model> => ({
+    name: d.name,
+    title: joined(d.title_en, d.title_zh),
+    group: d.group,
+    ...(d.icon ? { icon: d.icon } : {}),
+    display: d.display,
+    attributes,
+    unique: unique.filter((u) => u.length > 0 && u.every((n) => attributes.some((a) => a.name === n))),
+    identification: identification.filter((u) => u.length > 0 && u.every((n) => attributes.some((a) => a.name === n))),
+    ...(d.template?.trim() ? { template: d.template.trim() } : {}),
+  });
   const save = useAct<Draft, Model>({
-    run: (d) => {
-      const body: Partial<Model> = {
-        name: d.name,
-        title: joined(d.title_en, d.title_zh),
-        group: d.group,
-        ...(d.icon ? { icon: d.icon } : {}),
-        display: d.display,
-        attributes,
-        unique: unique.filter((u) => u.every((n) => attributes.some((a) => a.name === n))),
-      };
-      return model ? api.cmdb.updateModel(model.name, body, model.version) : api.cmdb.createModel(body);
-    },
+    run: (d) => (model ? api.cmdb.updateModel(model.name, bodyOf(d), model.version) : api.cmdb.createModel(bodyOf(d))),
     done: model ? t('cmdb.saved') : t('cmdb.modelCreated'),
     stale: [['cmdb']],
     quiet: true,
@@ -129,7 +145,7 @@ function Editor({ model }: { model?: Model }) {
         <Form<Draft>
           form={form}
           layout="vertical"
-          initialValues={{ name: model?.name, title_en: title.en, title_zh: title.zh, group: model?.group ?? 'business', icon: model?.icon ?? undefined, display: model?.display ?? 'name' }}
+          initialValues={{ name: model?.name, title_en: title.en, title_zh: title.zh, group: model?.group ?? 'business', icon: model?.icon ?? undefined, display: model?.display ?? 'name', template: model?.template ?? '' }}
           onFinish={(d) => {
             setProblem(null);
             save.mutate(d, { onError: setProblem });
@@ -153,6 +169,9 @@ function Editor({ model }: { model?: Model }) {
             </Form.Item>
             <Form.Item name="display" label={t('cmdb.display')} extra={t('cmdb.displayHint')} rules={[{ required: true }]}>
               <Select options={attributes.filter((a) => NAMING.has(a.kind)).map((a) => ({ value: a.name, label: tl(a.title) || a.name }))} />
+            </Form.Item>
+            <Form.Item name="template" label={t('model.template')} extra={t('model.templateHint')}>
+              <Input className="mono-input" maxLength={200} placeholder="{name} ({env})" />
             </Form.Item>
           </div>
         </Form>
@@ -229,6 +248,17 @@ function Editor({ model }: { model?: Model }) {
           </table>
         </div>
       </Panel>
+      <Panel title={t('model.keys')}>
+        <KeysEditor
+          title={t('model.unique')}
+          hint={t('model.uniqueHint')}
+          add={t('model.addKey')}
+          keys={unique.filter((u) => u.length !== 1)}
+          attributes={attributes}
+          onChange={(keys) => setUnique([...unique.filter((u) => u.length === 1), ...keys])}
+        />
+        <KeysEditor title={t('model.identification')} hint={t('model.identificationHint')} add={t('model.addRule')} keys={identification} attributes={attributes} onChange={setIdentification} ordered />
+      </Panel>
       {editing !== null && (
         <AttributeDialog
           attribute={editing === 'new' ? undefined : attributes[editing]}
@@ -276,10 +306,16 @@ interface AttributeDraft {
   min?: number | null;
   max?: number | null;
   default?: unknown;
+  target?: string;
+  importance?: number | null;
+  sources?: string[];
+  schema?: string;
+  colours?: Record<string, string>;
 }
 
 function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attribute?: Attribute; unique: boolean; taken: string[]; onClose: () => void; onSave: (a: Attribute, unique: boolean) => void }) {
-  const { t, maybe } = useI18n();
+  const { t, tl, maybe } = useI18n();
+  const models = useQuery({ queryKey: ['cmdb', 'models'], queryFn: api.cmdb.models });
   const [form] = Form.useForm<AttributeDraft>();
   const kind = Form.useWatch('kind', form) ?? attribute?.kind ?? 'text';
   const title = pair(attribute?.title);
@@ -309,6 +345,11 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
           min: attribute?.min,
           max: attribute?.max,
           default: attribute ? toInput(attribute, attribute.default) : undefined,
+          target: attribute?.target,
+          importance: attribute?.importance,
+          sources: attribute?.sources ?? [],
+          schema: attribute?.schema ? JSON.stringify(attribute.schema, null, 2) : '',
+          colours: attribute?.colours ?? {},
         }}
         onValuesChange={(changed) => {
           // What suited the kind before does not suit another.
@@ -329,6 +370,11 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
               required: d.required,
               indexed: indexable && d.indexed,
               editable: attribute?.editable ?? true,
+              ...((d.kind === 'reference' || d.kind === 'references') && d.target ? { target: d.target } : {}),
+              ...(typeof d.importance === 'number' ? { importance: d.importance } : {}),
+              ...(d.sources?.length ? { sources: d.sources } : {}),
+              ...(d.kind === 'json' && d.schema?.trim() ? { schema: JSON.parse(d.schema) as Json } : {}),
+              ...(d.kind === 'enum' ? { colours: Object.fromEntries(Object.entries(d.colours ?? {}).filter(([o, c]) => c && d.options?.includes(o))) } : {}),
               ...rulesOf(d, attribute),
             },
             indexable && d.unique,
@@ -374,6 +420,22 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
               <Select mode="tags" open={false} tokenSeparators={[',']} suffixIcon={null} />
             </Form.Item>
           )}
+          {kind === 'enum' &&
+            options.map((o) => (
+              <Form.Item key={o} name={['colours', o]} label={`${t('attr.colours')}: ${o}`}>
+                <Select allowClear placeholder={t('attr.colour.none')} options={COLOURS.map((c) => ({ value: c, label: <Tag color={c === 'grey' ? undefined : c}>{c}</Tag> }))} />
+              </Form.Item>
+            ))}
+          {(kind === 'reference' || kind === 'references') && (
+            <Form.Item name="target" label={t('attr.target')} rules={[{ required: true, message: t('form.required') }]}>
+              <Select showSearch optionFilterProp="label" options={(models.data?.items ?? []).map((m) => ({ value: m.name, label: tl(m.title) || m.name }))} />
+            </Form.Item>
+          )}
+          {kind === 'json' && (
+            <Form.Item name="schema" label={t('attr.schema')} className="wide" rules={[{ validator: (_, v) => validJson(v, (why) => t('form.notJson', { why })) }]}>
+              <Input.TextArea autoSize={{ minRows: 2, maxRows: 12 }} className="mono-input" spellCheck={false} placeholder={'{"type": "object"}'} />
+            </Form.Item>
+          )}
           {isText(kind) && (
             <Form.Item name="pattern" label={t('rule.pattern')} className="wide" extra={t('rule.patternHelp')} rules={[{ max: 500, message: t('form.tooLong', { n: 500 }) }]}>
               <Input className="mono-input" spellCheck={false} autoCapitalize="off" autoComplete="off" placeholder="^[A-Z]{3}-[0-9]+$" />
@@ -394,7 +456,13 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
               </Form.Item>
             </>
           )}
-          {kind !== 'table' && (
+          <Form.Item name="importance" label={t('attr.importance')} extra={t('attr.importanceHint')}>
+            <InputNumber min={0} max={10} precision={0} style={{ width: '100%' }} />
+          </Form.Item>
+          <Form.Item name="sources" label={t('attr.sources')} extra={t('attr.sourcesHint')}>
+            <Select mode="tags" open={false} tokenSeparators={[',']} suffixIcon={null} />
+          </Form.Item>
+          {kind !== 'table' && kind !== 'reference' && kind !== 'references' && (
             <Form.Item
               key={kind}
               name="default"

@@ -1,7 +1,7 @@
 import { Button, Input } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { Database, Plus, Search, Settings2 } from 'lucide-react';
+import { Database, Link2, Plus, Search, Settings2 } from 'lucide-react';
 import { api } from '../../api/endpoints';
 import type { Model } from '../../api/types';
 import { Clip, Empty, Icon, Loading, PageHead, ProblemNote } from '../../components/base';
@@ -32,6 +32,9 @@ export default function Models() {
         actions={
           <>
             <Input aria-label={t('list.search')} placeholder={t('list.search')} prefix={<Icon of={Search} />} allowClear style={{ width: 200 }} value={url.q ?? ''} onChange={(e) => setUrl({ q: e.target.value })} />
+            <Button icon={<Icon of={Link2} />} onClick={() => void navigate({ to: '/association-kinds' })}>
+              {t('kinds.title')}
+            </Button>
             {can('cmdb.model') && (
               <Button icon={<Icon of={Plus} />} onClick={() => void navigate({ to: '/models/new' })}>
                 {t('cmdb.newModel')}

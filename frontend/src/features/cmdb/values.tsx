@@ -1,4 +1,5 @@
 /** How attributes look and how they are read. */
+import { Tag } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
@@ -37,9 +38,24 @@ export function AttributeValue({ attribute, value, compact }: { attribute: Attri
       return <Time at={timestamp(value)} both={!compact} />;
     case 'enum': {
       const text = String(value);
+      const colour = attribute.colours?.[text];
+      if (colour) return <Tag color={colour === 'grey' ? undefined : colour}>{text}</Tag>;
       return STATES.has(text) ? <Status value={text} still /> : text;
     }
+    case 'reference':
+    case 'references': {
+      const ids = (Array.isArray(value) ? value : [value]).map(plain);
+      if (compact && ids.length > 3) return <span className="dim">{t('value.rows', { n: ids.length })}</span>;
+      return (
+        <span className="row wrap" style={{ gap: 8 }}>
+          {ids.map((id) => (
+            <Referred key={id} model={attribute.target ?? ''} id={id} />
+          ))}
+        </span>
+      );
+    }
     case 'list':
+    case 'users':
     case 'multi_enum': {
       const items = Array.isArray(value) ? value : [value];
       if (compact) return <Clip>{items.map(plain).join(', ')}</Clip>;
@@ -89,6 +105,13 @@ function Named({ kind, id }: { kind: 'host_id' | 'node_id'; id: string }) {
   if (host.data) return <Link to={`/cmdb/host/${id}`}>{host.data.label}</Link>;
   if (node.data) return <Link to="/nodes" search={{ q: node.data.name } as never}>{node.data.name}</Link>;
   return <span className="mono">{id}</span>;
+}
+
+/** The instance that an id stands for; it may be gone, or not for this person to see. */
+function Referred({ model, id }: { model: string; id: string }) {
+  const found = useQuery({ queryKey: ['cmdb', 'instance', model, id], queryFn: () => api.cmdb.instance(model, id), retry: false, staleTime: 60_000 });
+  if (!found.data) return <span className="mono">{id}</span>;
+  return <Link to={`/cmdb/${model}/${id}`}>{found.data.label}</Link>;
 }
 
 /** Times are kept as RFC 3339 or as milliseconds. */
