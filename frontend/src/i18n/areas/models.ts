@@ -189,7 +189,7 @@ export const zh: Record<keyof typeof en, string> = {
   'attr.importanceHint': '用于完整度：0 不计，10 最高；留空为 1。',
   'attr.sources': '可写入的来源',
   'attr.sourcesHint': '留空表示任何来源：manual、agent、import 等。',
-  'attr.schema': 'JSON Schema',
+  'attr.schema': '结构（JSON Schema）',
   'attr.colours': '颜色',
   'attr.colour.none': '无颜色',
   'model.template': '显示模板',
