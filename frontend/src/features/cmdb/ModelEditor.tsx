@@ -171,7 +171,7 @@ function Editor({ model }: { model?: Model }) {
               <Select options={attributes.filter((a) => NAMING.has(a.kind)).map((a) => ({ value: a.name, label: tl(a.title) || a.name }))} />
             </Form.Item>
             <Form.Item name="template" label={t('model.template')} extra={t('model.templateHint')}>
-              <Input className="mono-input" maxLength={200} placeholder="{name} ({env})" />
+              <Input className="mono-input" maxLength={200} />
             </Form.Item>
           </div>
         </Form>
