@@ -41,12 +41,15 @@ function languageOf(l: Language) {
   return mode ? StreamLanguage.define(mode) : [];
 }
 
+const attributes = (label: string, id?: string) => EditorView.contentAttributes.of({ 'aria-label': label, tabindex: '0', ...(id ? { id } : {}) });
+
 export default function CodeEditor({ value = '', onChange, language, label, minHeight = 160, maxHeight = 560, readOnly = false, id, goto }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
   const change = useRef(onChange);
   const lang = useRef(new Compartment());
   const lock = useRef(new Compartment());
+  const named = useRef(new Compartment());
   const first = useRef({ value, language, label, readOnly, minHeight, maxHeight, id });
   useEffect(() => {
     change.current = onChange;
@@ -72,7 +75,7 @@ export default function CodeEditor({ value = '', onChange, language, label, minH
           keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
           lang.current.of(languageOf(o.language)),
           lock.current.of([EditorState.readOnly.of(o.readOnly), EditorView.editable.of(!o.readOnly)]),
-          EditorView.contentAttributes.of({ 'aria-label': o.label, tabindex: '0', ...(o.id ? { id: o.id } : {}) }),
+          named.current.of(attributes(o.label, o.id)),
           EditorView.theme({ '&': { maxHeight: `${o.maxHeight}px` }, '.cm-scroller': { overflow: 'auto' }, '.cm-content, .cm-gutter': { minHeight: `${o.minHeight}px` } }),
           EditorView.updateListener.of((u) => {
             if (u.docChanged) change.current?.(u.state.doc.toString());
@@ -97,6 +100,10 @@ export default function CodeEditor({ value = '', onChange, language, label, minH
   useEffect(() => {
     view.current?.dispatch({ effects: lock.current.reconfigure([EditorState.readOnly.of(readOnly), EditorView.editable.of(!readOnly)]) });
   }, [readOnly]);
+  // Its name changes with the reader's language.
+  useEffect(() => {
+    view.current?.dispatch({ effects: named.current.reconfigure(attributes(label, id)) });
+  }, [label, id]);
 
   useEffect(() => {
     const v = view.current;
