@@ -633,6 +633,8 @@ const PAGES = {
   'run-script': '/jobs/run',
   workflows: '/workflows',
   workflow: '/workflows/inspection-center.inspect',
+  'workflow-text': '/workflows/inspection-center.inspect?view=text',
+  'workflow-both': '/workflows/inspection-center.inspect?view=both',
   'workflow-new': '/workflows/new',
   runs: '/runs',
   run: `/runs/${seen.run}`,

@@ -3,6 +3,7 @@ import { en as models } from './areas/models';
 import { en as quality } from './areas/quality';
 import { en as jobs } from './areas/jobs';
 import { en as nodes } from './areas/nodes';
+import { en as canvas } from './areas/canvas';
 import { en as workflows } from './areas/workflows';
 import { en as platform } from './areas/platform';
 
@@ -920,6 +921,7 @@ export const en = {
   ...quality,
   ...jobs,
   ...nodes,
+  ...canvas,
   ...workflows,
   ...platform,
 };

@@ -4,6 +4,7 @@ import { zh as models } from './areas/models';
 import { zh as quality } from './areas/quality';
 import { zh as jobs } from './areas/jobs';
 import { zh as nodes } from './areas/nodes';
+import { zh as canvas } from './areas/canvas';
 import { zh as workflows } from './areas/workflows';
 import { zh as platform } from './areas/platform';
 
@@ -921,6 +922,7 @@ export const zh: Record<keyof typeof en, string> = {
   ...quality,
   ...jobs,
   ...nodes,
+  ...canvas,
   ...workflows,
   ...platform,
 };

@@ -9,10 +9,12 @@ import { Chip, Clip, Elapsed, Icon, Loading, Note, PageHead, Panel, ProblemNote,
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
-import { StartDialog } from './StartDialog';
 import { ScheduleDialog } from './ScheduleDialog';
+import { StartDialog } from './StartDialog';
+import { ViewSwitch, useView } from './ViewSwitch';
 
 const SourceEditor = lazy(() => import('./SourceEditor'));
+const SourceDrawing = lazy(() => import('./canvas/SourceDrawing'));
 
 const EXAMPLE = `document:
   dsl: 1.0.0
@@ -93,6 +95,7 @@ function View({ definition: d }: { definition: WorkflowDefinition }) {
   const navigate = useNavigate();
   const { modal } = App.useApp();
   const [draft, setDraft] = useState<string | null>(null);
+  const [view, setView] = useView(draft === null ? 'drawing' : 'both');
   const [starting, setStarting] = useState(false);
   const [scheduling, setScheduling] = useState(false);
   const save = useAct<string, WorkflowDefinition>({
@@ -171,11 +174,13 @@ function View({ definition: d }: { definition: WorkflowDefinition }) {
         }
       />
       {d.summary && <p className="dim">{d.summary}</p>}
-      <div className="split">
-        <Panel
-          title={t('workflows.source')}
-          actions={
-            draft !== null && (
+      <Panel
+        flush
+        title={t('workflows.definition')}
+        actions={
+          <>
+            <ViewSwitch value={view} onChange={setView} />
+            {draft !== null && (
               <>
                 <Button size="small" onClick={() => setDraft(null)}>
                   {t('action.cancel')}
@@ -184,19 +189,28 @@ function View({ definition: d }: { definition: WorkflowDefinition }) {
                   {t('action.save')}
                 </Button>
               </>
-            )
-          }
-        >
-          <div className="stack">
-            {d.owner && can('workflow.write') && <Note tone="info">{t('workflows.owned')}</Note>}
-            {draft !== null && <ProblemNote error={save.error} />}
+            )}
+          </>
+        }
+      >
+        {d.owner && can('workflow.write') && <div className="body-note"><Note tone="info">{t('workflows.owned')}</Note></div>}
+        {draft !== null && save.error ? <div className="body-note"><ProblemNote error={save.error} /></div> : null}
+        <div className={view === 'both' ? 'wf-both' : undefined}>
+          {view !== 'text' && (
             <Suspense fallback={<Loading />}>
-              <SourceEditor value={draft ?? d.source} onChange={setDraft} readOnly={draft === null} />
+              <SourceDrawing source={draft ?? d.source} name={d.name} checked={draft !== null} />
             </Suspense>
-          </div>
-        </Panel>
-        <RecentRuns name={d.name} />
-      </div>
+          )}
+          {view !== 'drawing' && (
+            <div className="body-note">
+              <Suspense fallback={<Loading />}>
+                <SourceEditor value={draft ?? d.source} onChange={setDraft} readOnly={draft === null} />
+              </Suspense>
+            </div>
+          )}
+        </div>
+      </Panel>
+      <RecentRuns name={d.name} />
       {starting && <StartDialog name={d.name} schema={d.input_schema} onClose={() => setStarting(false)} />}
       {scheduling && <ScheduleDialog target={{ kind: 'workflow', name: d.name }} onClose={() => setScheduling(false)} />}
     </div>
