@@ -26,4 +26,4 @@ export PLENUM_CATALOG=$CATALOG PLENUM_BUILD_KEY=$CACHE/keys/build.key
 if [ "${BENCH_PROFILE:-release}" = release ]; then
   cargo test --quiet --locked --release -p plenum-runtime --lib -- --ignored --nocapture figures
 fi
-cargo run --quiet --locked -p plenum-tests --bin bench
+cargo run --quiet --locked -p plenum-tests --bin bench -- ${BENCH_PART:-}

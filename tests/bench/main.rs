@@ -1,4 +1,4 @@
-//! `make bench`: figures of the real binaries, printed, not asserted. With the argument `workflows` or `plugins` only those.
+//! `make bench`: figures of the real binaries, printed, not asserted. With the argument `main`, `workflows` or `plugins` only that part.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod plugins;
@@ -49,15 +49,20 @@ async fn latency(http: &reqwest::Client, url: &str, token: &str, n: usize) -> Ve
 async fn main() {
     println!("binaries: {}", bin_dir().display());
     let only = std::env::args().nth(1);
-    if only.as_deref() != Some("workflows") {
+    let wanted = |part: &str| only.as_deref().is_none_or(|o| o == part);
+    if wanted("plugins") {
         plugins::plugins().await;
     }
-    if only.as_deref() != Some("plugins") {
+    if wanted("workflows") {
         workflows::workflows().await;
     }
-    if only.is_some() {
-        return;
+    if wanted("main") {
+        main_job().await;
     }
+}
+
+/// Start, memory, a plugin's request beside a native one, and an inspection of a fleet.
+async fn main_job() {
     let mut host = Host::start(HostOptions::default()).await;
     let agent = Agent::start(&host).await;
     let admin = host.admin().await;
