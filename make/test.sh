@@ -36,6 +36,11 @@ rust_tests() {
   need skopeo skopeo "a stranger's tool copies packages between registries"
   make/build.sh all
   make/build.sh plugins-all
+  # The packages themselves, in the fake host.
+  for dir in plugins/*/; do
+    say "plugin $(basename "$dir"): its cases"
+    "$BIN/plenum" plugin test "$dir" --package "$(ls "$CATALOG/$(basename "$dir")"-*.plenum)"
+  done
   if [ -d tests/browser ] && { [ ! -e tests/browser/node_modules/.package-lock.json ] || [ tests/browser/package-lock.json -nt tests/browser/node_modules/.package-lock.json ]; }; then
     say "browser tests: installing playwright-core"
     (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json) || fail "npm ci failed in tests/browser"

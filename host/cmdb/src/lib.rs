@@ -34,7 +34,7 @@ use plenum_store::{Db, DocumentError, Documents, Migration, StoreError, Tx, now_
 use serde_json::{Value as Json, json};
 
 pub use associations::{Association, Direction, Related};
-pub use builtin::SERVICES;
+pub use builtin::{SERVICES, models as builtin_models};
 pub use bulk::{Bulk, BulkAction, BulkResult, BulkRow, MAX_ROWS, RowOutcome, RowResult};
 pub use expand::{Expanded, Shape};
 pub use feed::{FeedPage, FeedQuery};

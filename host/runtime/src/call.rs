@@ -57,7 +57,7 @@ pub struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    fn new(bytes: usize, table_limit: usize) -> MemoryLimit {
+    pub(crate) fn new(bytes: usize, table_limit: usize) -> MemoryLimit {
         MemoryLimit { limit: bytes, used: 0, peak: 0, refused: false, table_limit, tables: 0, tables_peak: 0, tables_refused: None }
     }
 }

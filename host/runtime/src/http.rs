@@ -47,7 +47,7 @@ const STRIPPED_BACK: &[&str] = &[
     "transfer-encoding",
 ];
 
-fn forwarded(from: &HeaderMap, user: Option<&UserPrincipal>) -> HeaderMap {
+pub(crate) fn forwarded(from: &HeaderMap, user: Option<&UserPrincipal>) -> HeaderMap {
     let mut out = HeaderMap::new();
     for (name, value) in from {
         if !STRIPPED.contains(&name.as_str()) && !name.as_str().starts_with("x-plenum-") {

@@ -15,6 +15,7 @@ mod data_file;
 mod dispatch;
 mod engine;
 pub mod error;
+pub mod fake;
 mod http;
 mod install;
 mod interfaces;

@@ -96,6 +96,11 @@ impl Rules {
         Ok(())
     }
 
+    /// Whether a request may be sent to an address as it is written; what it resolves to is not looked at.
+    pub(crate) fn reaches(&self, uri: &Uri) -> Result<(), String> {
+        self.target(&Target::of(uri)?)
+    }
+
     fn address(&self, ip: IpAddr) -> bool {
         public(ip) || self.networks.iter().any(|n| n.contains(ip))
     }
@@ -378,7 +383,7 @@ impl Outgoing {
     }
 }
 
-type Sent = Result<(http::Response<WasiBody>, Io), Error>;
+pub(crate) type Sent = Result<(http::Response<WasiBody>, Io), Error>;
 
 impl WasiHttpHooks for Outgoing {
     fn send_request(

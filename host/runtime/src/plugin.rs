@@ -57,19 +57,19 @@ pub struct Exports {
     /// `wasi:http/incoming-handler`.
     pub http: bool,
     /// `plenum:plugin/actions`, `call`.
-    actions: Option<ComponentExportIndex>,
+    pub(crate) actions: Option<ComponentExportIndex>,
     /// `plenum:plugin/events`, `handle`.
-    events: Option<ComponentExportIndex>,
+    pub(crate) events: Option<ComponentExportIndex>,
     /// `plenum:plugin/schedule`, `fire`.
-    schedule: Option<ComponentExportIndex>,
-    install: Option<ComponentExportIndex>,
-    upgrade: Option<ComponentExportIndex>,
-    health: Option<ComponentExportIndex>,
-    uninstall: Option<ComponentExportIndex>,
+    pub(crate) schedule: Option<ComponentExportIndex>,
+    pub(crate) install: Option<ComponentExportIndex>,
+    pub(crate) upgrade: Option<ComponentExportIndex>,
+    pub(crate) health: Option<ComponentExportIndex>,
+    pub(crate) uninstall: Option<ComponentExportIndex>,
 }
 
 impl Exports {
-    fn of(component: &Component) -> Exports {
+    pub(crate) fn of(component: &Component) -> Exports {
         let find = |interface: &str, function: &str| {
             let (_, i) = component.get_export(None, format!("plenum:plugin/{interface}@0.1.0"))?;
             component.get_export(Some(&i), function).map(|(_, f)| f)
@@ -188,6 +188,23 @@ pub fn ungranted(engine: &Engine, component: &Component, grant: &Grant) -> Vec<S
     out
 }
 
+/// The schemas of a plugin's actions, by their names.
+pub(crate) fn compiled_schemas(m: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> Result<HashMap<String, Schemas>, RuntimeError> {
+    let mut schemas = HashMap::new();
+    for a in &m.actions {
+        let read = |path: &Option<String>| -> Result<Option<(jsonschema::Validator, Json)>, RuntimeError> {
+            let Some(path) = path else { return Ok(None) };
+            let bad = |why: String| RuntimeError::Package(format!("the schema {path} of the action {}: {why}", a.name));
+            let bytes = files.get(path).ok_or_else(|| bad("the file is not in the package".into()))?;
+            let json: Json = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+            let validator = jsonschema::draft202012::new(&json).map_err(|e| bad(e.to_string()))?;
+            Ok(Some((validator, json)))
+        };
+        schemas.insert(a.name.clone(), Schemas { input: read(&a.input)?, output: read(&a.output)? });
+    }
+    Ok(schemas)
+}
+
 impl Loaded {
     /// Links the component with what the grant allows and prepares the rest.
     pub fn new(engine: &Engine, parts: Parts) -> Result<Loaded, RuntimeError> {
@@ -239,18 +256,7 @@ impl Loaded {
                 Some(Code { pre, http, exports })
             }
         };
-        let mut schemas = HashMap::new();
-        for a in &m.actions {
-            let read = |path: &Option<String>| -> Result<Option<(jsonschema::Validator, Json)>, RuntimeError> {
-                let Some(path) = path else { return Ok(None) };
-                let bad = |why: String| RuntimeError::Package(format!("the schema {path} of the action {}: {why}", a.name));
-                let bytes = parts.files.get(path).ok_or_else(|| bad("the file is not in the package".into()))?;
-                let json: Json = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
-                let validator = jsonschema::draft202012::new(&json).map_err(|e| bad(e.to_string()))?;
-                Ok(Some((validator, json)))
-            };
-            schemas.insert(a.name.clone(), Schemas { input: read(&a.input)?, output: read(&a.output)? });
-        }
+        let schemas = compiled_schemas(m, &parts.files)?;
         Ok(Loaded {
             id: m.id.clone(),
             version: m.version.clone(),
@@ -509,9 +515,13 @@ fn ms(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn check(validator: Option<&jsonschema::Validator>, value: &Json) -> Result<(), String> {
+pub(crate) fn check(validator: Option<&jsonschema::Validator>, value: &Json) -> Result<(), String> {
     let Some(v) = validator else { return Ok(()) };
-    let problems: Vec<String> = v.iter_errors(value).take(5).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    let told = |e: jsonschema::ValidationError<'_>| {
+        let at = e.instance_path().to_string();
+        if at.is_empty() { e.to_string() } else { format!("{at}: {e}") }
+    };
+    let problems: Vec<String> = v.iter_errors(value).take(5).map(told).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
 

@@ -1,129 +1,140 @@
-//! `plenum plugin test`: the built package in a host of its own, asked what its cases say.
+//! `plenum plugin test`: the built package asked what its cases say, in the fake host or in a host of its own.
 //!
-//! A case is a file `tests/*.case.json`: records for the CMDB, settings, and steps, each a request or an action with what is expected of the
-//! answer. What native tests on the SDK's fake cannot see is seen here: the manifest, schemas, permissions, the real filters, the component.
+//! The fake host (`on` is `fake`, or absent) is a matter of milliseconds, and everything about it can be said by the case. A host of its own
+//! (`on = "host"`) is the real thing: the manifest's installation, the CMDB's own rules, the real clock.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
+use plenum_runtime::fake::{FakeHost, differs};
 use plenum_runtime::package::Package;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::build;
 use super::dev_host::{DevHost, detail, line};
+use super::test_case::{Came, Case, On, Step, cases};
+use super::test_fake;
 
-/// A file of `tests/`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    /// Records by model, put there before.
-    #[serde(default)]
-    cmdb: std::collections::BTreeMap<String, Vec<Value>>,
-    /// Settings of the plugin.
-    #[serde(default)]
-    settings: Value,
-    steps: Vec<Step>,
+/// What may be said on the command line.
+#[derive(Debug, clap::Args)]
+pub struct TestFlags {
+    /// The plugin's folder, with its plugin.toml
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+    /// The package; that of the last build when absent: dist/ID-VERSION.plenum
+    #[arg(long)]
+    package: Option<PathBuf>,
+    /// Only cases whose name holds this
+    #[arg(long)]
+    case: Option<String>,
+    /// Write what comes into the golden files, instead of comparing with them
+    #[arg(long)]
+    update: bool,
+    /// Also write a report as JSON into this file
+    #[arg(long)]
+    report: Option<PathBuf>,
 }
 
-/// One request.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Step {
-    /// `GET /summary`, to a route of the plugin.
-    #[serde(default)]
-    request: Option<String>,
-    /// Or an action of the plugin.
-    #[serde(default)]
-    action: Option<String>,
-    /// What is sent.
-    #[serde(default)]
-    json: Option<Value>,
-    expect: Expect,
+/// What came of a case.
+struct Ran {
+    name: String,
+    ms: u128,
+    problem: Option<String>,
+    came: Vec<Came>,
 }
 
-/// What is expected of an answer.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expect {
-    #[serde(default = "ok")]
-    status: u16,
-    /// Has to be in the answer: objects may have more fields, lists not more items; `"*"` is any value.
-    #[serde(default)]
-    json: Option<Value>,
-}
-
-fn ok() -> u16 {
-    200
-}
-
-/// Where an answer is not what is expected; none when it is.
-fn differs(expected: &Value, found: &Value, at: &str) -> Option<String> {
-    match (expected, found) {
-        (Value::String(any), _) if any == "*" => None,
-        (Value::Object(e), Value::Object(f)) => e.iter().find_map(|(k, v)| match f.get(k) {
-            Some(found) => differs(v, found, &format!("{at}/{k}")),
-            None => Some(format!("{at}/{k} is missing")),
-        }),
-        (Value::Array(e), Value::Array(f)) if e.len() == f.len() => {
-            e.iter().zip(f).enumerate().find_map(|(i, (e, f))| differs(e, f, &format!("{at}/{i}")))
+/// Runs the cases; a failure is that some did not go well. That they could not be run at all ends the process with 2.
+pub async fn test(flags: &TestFlags) -> anyhow::Result<()> {
+    let ran = match run_all(flags).await {
+        Ok(ran) => ran,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            std::process::exit(2);
         }
-        _ if expected == found => None,
-        _ => Some(format!("{} is {found}, not {expected}", if at.is_empty() { "it" } else { at })),
+    };
+    let failed = ran.iter().filter(|r| r.problem.is_some()).count();
+    println!("\n{} passed, {failed} failed", ran.len() - failed);
+    if failed > 0 {
+        bail!("{failed} of {} cases failed", ran.len());
     }
+    Ok(())
 }
 
-/// Runs all cases of the plugin in `dir` on its last build.
-pub async fn test(dir: &Path) -> anyhow::Result<()> {
-    let mut cases: Vec<_> = std::fs::read_dir(dir.join("tests"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|e| e.path())
-        .filter(|p| p.to_string_lossy().ends_with(".case.json"))
-        .collect();
-    cases.sort();
-    if cases.is_empty() {
-        bail!("{} has no tests/*.case.json; see \"Testing\" in the plugin author's guide", dir.display());
-    }
+async fn run_all(flags: &TestFlags) -> anyhow::Result<Vec<Ran>> {
+    let dir = flags.dir.as_path();
+    let cases = cases(dir, flags.case.as_deref())?;
     let m = build::manifest(dir)?;
-    let package = dir.join("dist").join(format!("{}-{}.plenum", m.id, m.version));
+    let built = || dir.join("dist").join(format!("{}-{}.plenum", m.id, m.version));
+    let package = flags.package.clone().unwrap_or_else(built);
     if !package.is_file() {
         bail!("{} is not there; build it first: plenum plugin build {}", package.display(), dir.display());
     }
+    let fake = match cases.iter().any(|c| c.on == On::Fake) {
+        true => Some(FakeHost::new(Package::read(&package)?, dir.join("target/plenum/test"))?),
+        false => None,
+    };
     let home = tempfile::tempdir()?;
-    let host = DevHost::own(home.path(), "127.0.0.1:0").await?;
-    let file = package.file_name().context("the package has no name")?;
-    std::fs::copy(&package, host.catalog.join(file))?;
-    let manifest = Package::read(&package)?.manifest;
-    let mut failed = 0;
-    for path in &cases {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let case: Case = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-        host.install(&manifest).await?;
-        let result = run(&host, &manifest.id, &case).await;
-        match &result {
-            Ok(()) => println!("ok      {name}"),
-            Err(e) => {
-                failed += 1;
-                println!("failed  {name}: {e:#}");
-                for l in host.log(&manifest.id).await? {
-                    println!("        {}", line(&l));
-                }
+    let real = match cases.iter().any(|c| c.on == On::Host) {
+        true => {
+            let host = DevHost::own(home.path(), "127.0.0.1:0").await?;
+            std::fs::copy(&package, host.catalog.join(package.file_name().context("the package has no name")?))?;
+            Some(host)
+        }
+        false => None,
+    };
+    let mut all = Vec::new();
+    for case in &cases {
+        let started = Instant::now();
+        let mut ran = Ran { name: case.name.clone(), ms: 0, problem: None, came: Vec::new() };
+        match (&fake, &real) {
+            (Some(fake), _) if case.on == On::Fake => {
+                let shown = test_fake::run(fake, case, flags.update).await?;
+                (ran.problem, ran.came) = (shown.problem, shown.came);
             }
+            (_, Some(host)) => ran.problem = on_host(host, &package, case).await?,
+            _ => bail!("{} has no host to run in", case.name),
         }
-        // The next case begins with nothing of this one.
-        let (status, said) = host.send("DELETE", &format!("/plugins/{}?delete_data=true", manifest.id), None).await?;
-        if status >= 300 {
-            bail!("the plugin could not be uninstalled after {name} ({status}): {}", detail(&said));
+        ran.ms = started.elapsed().as_millis();
+        match &ran.problem {
+            None => println!("ok      {} ({} ms)", ran.name, ran.ms),
+            Some(problem) => println!("failed  {}: {}", ran.name, problem.replace('\n', "\n        ")),
         }
+        all.push(ran);
     }
-    println!("\n{} passed, {failed} failed", cases.len() - failed);
-    if failed > 0 {
-        bail!("{failed} of {} cases failed", cases.len());
+    if let Some(path) = &flags.report {
+        std::fs::write(path, report(&m.id, &m.version.to_string(), &all)?).with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    Ok(())
+    Ok(all)
+}
+
+fn report(id: &str, version: &str, all: &[Ran]) -> anyhow::Result<String> {
+    let failed = all.iter().filter(|r| r.problem.is_some()).count();
+    let case = |r: &Ran| {
+        Ok(json!({ "name": r.name, "ok": r.problem.is_none(), "ms": r.ms, "problem": r.problem, "steps": serde_json::to_value(&r.came)? }))
+    };
+    let cases = all.iter().map(case).collect::<anyhow::Result<Vec<Value>>>()?;
+    let report = json!({ "plugin": id, "version": version, "passed": all.len() - failed, "failed": failed, "cases": cases });
+    Ok(serde_json::to_string_pretty(&report)? + "\n")
+}
+
+/// In a host of its own: what is wrong, with the plugin's log.
+async fn on_host(host: &DevHost, package: &Path, case: &Case) -> anyhow::Result<Option<String>> {
+    let manifest = Package::read(package)?.manifest;
+    host.install(&manifest).await?;
+    let problem = match run(host, &manifest.id, case).await {
+        Ok(()) => None,
+        Err(e) => {
+            let log = host.log(&manifest.id).await?.iter().map(|l| format!("\n{}", line(l))).collect::<String>();
+            Some(format!("{e:#}{log}"))
+        }
+    };
+    // The next case begins with nothing of this one.
+    let (status, said) = host.send("DELETE", &format!("/plugins/{}?delete_data=true", manifest.id), None).await?;
+    if status >= 300 {
+        bail!("the plugin could not be uninstalled after {} ({status}): {}", case.name, detail(&said));
+    }
+    Ok(problem)
 }
 
 async fn run(host: &DevHost, id: &str, case: &Case) -> anyhow::Result<()> {
@@ -144,8 +155,9 @@ async fn run(host: &DevHost, id: &str, case: &Case) -> anyhow::Result<()> {
 }
 
 async fn prepare(host: &DevHost, id: &str, case: &Case, made: &mut Vec<String>) -> anyhow::Result<()> {
-    for (model, records) in &case.cmdb {
-        for attributes in records {
+    let none = serde_json::Map::new();
+    for (model, records) in case.before.get("cmdb").and_then(Value::as_object).unwrap_or(&none) {
+        for attributes in records.as_array().into_iter().flatten() {
             let (status, said) =
                 host.send("POST", &format!("/cmdb/models/{model}/instances"), Some(json!({ "attributes": attributes }))).await?;
             let Some(record) = said.get("id").and_then(Value::as_str).filter(|_| status < 300) else {
@@ -154,8 +166,8 @@ async fn prepare(host: &DevHost, id: &str, case: &Case, made: &mut Vec<String>) 
             made.push(format!("/cmdb/models/{model}/instances/{record}"));
         }
     }
-    if !case.settings.is_null() {
-        let (status, said) = host.send("PUT", &format!("/plugins/{id}/settings"), Some(case.settings.clone())).await?;
+    if let Some(settings) = case.before.get("settings") {
+        let (status, said) = host.send("PUT", &format!("/plugins/{id}/settings"), Some(settings.clone())).await?;
         if status >= 300 {
             bail!("the settings are not valid ({status}): {}", detail(&said));
         }
@@ -170,14 +182,19 @@ async fn take(host: &DevHost, id: &str, step: &Step) -> anyhow::Result<()> {
             (method, format!("/plugins/{id}/http{path}"), step.json.clone())
         }
         (None, Some(action)) => ("POST", format!("/plugins/{id}/actions/{action}"), Some(step.json.clone().unwrap_or_else(|| json!({})))),
-        _ => bail!("a step has either `request` or `action`"),
+        _ => bail!("in a host of its own a step is a request or an action; events and schedules are for the fake host"),
     };
     let (status, found) = host.send(method, &path, body).await?;
-    let what = step.request.as_ref().or(step.action.as_ref()).cloned().unwrap_or_default();
-    if status != step.expect.status {
-        bail!("{what} answered {status}, not {}: {found}", step.expect.status);
+    let (what, expect) = (step.title(), step.expect.as_ref());
+    if let Some(wanted) = expect.and_then(|e| e.status)
+        && status != wanted
+    {
+        bail!("{what} answered {status}, not {wanted}: {found}");
     }
-    match step.expect.json.as_ref().and_then(|e| differs(e, &found, "")) {
+    if expect.is_none_or(|e| e.status.is_none()) && !(200..300).contains(&status) {
+        bail!("{what} answered {status}: {found}");
+    }
+    match expect.and_then(|e| e.json.as_ref()).and_then(|e| differs(e, &found, "")) {
         Some(difference) => bail!("{what}: {difference}, in {found}"),
         None => Ok(()),
     }

@@ -14,6 +14,8 @@ mod dev_host;
 mod doctor;
 mod new;
 pub(crate) mod registry;
+mod test_case;
+mod test_fake;
 mod toolchain;
 mod toolchain_node;
 mod toolchain_python;
@@ -115,12 +117,8 @@ pub enum PluginCommand {
         #[arg(long)]
         catalog: Option<PathBuf>,
     },
-    /// Run the cases of tests/*.case.json against the built package, in a host of its own
-    Test {
-        /// The plugin's folder, with its plugin.toml
-        #[arg(default_value = ".")]
-        dir: PathBuf,
-    },
+    /// Run the cases of tests/*.case.{toml,yaml,json} against the built package, in a fake host or in one of its own
+    Test(component_test::TestFlags),
     /// Explain what a built plugin imports, exports and asks for, and what it never uses
     Check {
         /// The plugin's folder, whose last build is looked at, or a package
@@ -219,7 +217,7 @@ pub fn run(command: PluginCommand) -> anyhow::Result<()> {
             let running = host.zip(token).zip(catalog).map(|((host, token), catalog)| (host, token, catalog));
             crate::runtime()?.block_on(dev::dev(&dir, dev::Where { listen, running }))
         }
-        PluginCommand::Test { dir } => crate::runtime()?.block_on(component_test::test(&dir)),
+        PluginCommand::Test(flags) => crate::runtime()?.block_on(component_test::test(&flags)),
         PluginCommand::Check { path } => check_explain::explain(&path),
         PluginCommand::Export { id, host, out, settings } => crate::runtime()?.block_on(data::export(&id, out, settings, &host)),
         PluginCommand::Import { file, host, dry_run, settings } => {

@@ -52,6 +52,7 @@ static WORKFLOWS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/template
 
 /// What `plenum plugin test` asks: the templates do the same in each language.
 const CASE: &str = include_str!("../../../../sdk/templates/python/tests/notes.case.json");
+const CONNECTOR_CASE: &str = include_str!("../../../../sdk/templates/connector/sync.case.toml");
 
 /// Files by name: whatever a build left beside them stays out.
 macro_rules! files {
@@ -199,6 +200,9 @@ fn rendered(id: &str, lang: Lang, template: Template) -> anyhow::Result<Vec<(Pat
     if lang != Lang::Python && template == Template::App {
         out.push((PathBuf::from("tests/notes.case.json"), CASE.as_bytes().to_vec()));
     }
+    if template == Template::Connector {
+        out.push((PathBuf::from("tests/sync.case.toml"), CONNECTOR_CASE.as_bytes().to_vec()));
+    }
     for (to, folder) in [start.own, start.shared, CONTRACT, start.folders].into_iter().flatten() {
         collect(Path::new(to), folder, &mut out);
     }
@@ -292,6 +296,7 @@ mod tests {
             };
             assert!(text(code).contains("outgoing") && text("plugin.toml").contains("id = \"team-import\""));
             assert!(text("pages/main.json").contains("\"Team Import\"") && !text("README.md").contains("`web/`"));
+            assert!(text("tests/sync.case.toml").contains("action = \"sync\""));
             assert!(!found.iter().any(|(p, _)| p.starts_with("web") || p == Path::new("tests/notes.case.json")));
             assert_eq!(found.iter().filter(|(p, _)| p == Path::new("plugin.toml")).count(), 1);
         }
