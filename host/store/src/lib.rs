@@ -13,7 +13,9 @@ pub mod sql;
 #[allow(clippy::expect_used, clippy::panic)]
 pub mod testing;
 
-pub use documents::{Aggregate, Bucket, By, Change, CollectionSpec, Document, DocumentError, Documents, Group, Measure, Page, Query};
+pub use documents::{
+    Aggregate, Bucket, By, Change, CollectionSpec, Document, DocumentError, Documents, Group, Measure, Page, Query, Rewritten,
+};
 pub use error::StoreError;
 pub use events::{Event, Events, NewEvent};
 pub use filter::{Field, FieldKind, Filter, FilterError, Schema};
@@ -24,6 +26,7 @@ pub use sql::{Db, Dialect, Row, Tx, Value};
 pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "store", version: 1, sql: include_str!("../migrations/1.sql") },
     Migration { set: "store", version: 2, sql: include_str!("../migrations/2.sql") },
+    Migration { set: "store_rewrite", version: 1, sql: include_str!("../migrations/rewrite_1.sql") },
 ];
 
 /// Milliseconds since the Unix epoch: the unit of every time in the database.

@@ -15,6 +15,15 @@ impl Documents {
     /// Makes the collection, or brings an existing one to this spec. Refused when a record in it does not fit: a field that was
     /// not declared before may hold anything.
     pub async fn define(&self, tx: &mut Tx, spec: &CollectionSpec) -> Result<(), DocumentError> {
+        self.define_as(tx, spec, true).await
+    }
+
+    /// The same, when every record is known to fit, as after [`Documents::take_over`].
+    pub async fn define_checked(&self, tx: &mut Tx, spec: &CollectionSpec) -> Result<(), DocumentError> {
+        self.define_as(tx, spec, false).await
+    }
+
+    async fn define_as(&self, tx: &mut Tx, spec: &CollectionSpec, look: bool) -> Result<(), DocumentError> {
         check_spec(spec)?;
         let json = serde_json::to_value(spec).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         if tx.dialect() == Dialect::Postgres {
@@ -39,13 +48,27 @@ impl Documents {
                 table
             }
         };
+        let mut gone = Vec::new();
+        let mut wanted = index_names(&table, spec);
         if let Some(row) = existing {
             let old: CollectionSpec = serde_json::from_value(row.json("spec")?).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-            for name in index_names(&table, &old).into_iter().map(|(n, _, _)| n) {
-                tx.execute_script(&format!("DROP INDEX IF EXISTS {name}")).await?;
-            }
             tx.execute("UPDATE collections SET spec = ? WHERE name = ?", params![json, &spec.name]).await?;
-            fit(tx, &table, spec).await?;
+            if look && asks_more(&old, spec) {
+                fit(tx, &table, spec).await?;
+            }
+            let kept: Vec<String> =
+                index_names(&table, &old).into_iter().filter(|i| wanted.contains(i) && same_kinds(&old, spec, &i.1)).map(|i| i.0).collect();
+            wanted.retain(|i| !kept.contains(&i.0));
+            for (name, _, _) in index_names(&table, &old).into_iter().filter(|i| !kept.contains(&i.0)) {
+                if d == Dialect::Postgres {
+                    // Dropping an index keeps readers out until the transaction ends, and making the others may take long: renaming does not.
+                    let aside = format!("{name}_gone");
+                    tx.execute_script(&format!("ALTER INDEX IF EXISTS {name} RENAME TO {aside}")).await?;
+                    gone.push(aside);
+                } else {
+                    tx.execute_script(&format!("DROP INDEX IF EXISTS {name}")).await?;
+                }
+            }
         } else {
             tx.execute(
                 "INSERT INTO collections (name, table_name, spec, created_at) VALUES (?, ?, ?, ?)",
@@ -53,7 +76,7 @@ impl Documents {
             )
             .await?;
         }
-        for (name, fields, unique) in index_names(&table, spec) {
+        for (name, fields, unique) in wanted {
             let mut columns: Vec<String> = Vec::new();
             for f in &fields {
                 if let Some(field) = spec.schema.field(f) {
@@ -68,6 +91,9 @@ impl Documents {
                 StoreError::Unique(_) => DocumentError::Duplicate { fields },
                 e => e.into(),
             })?;
+        }
+        for name in gone {
+            tx.execute_script(&format!("DROP INDEX IF EXISTS {name}")).await?;
         }
         // Not put into `known` here: the transaction may still roll back.
         self.forget_after(tx, &spec.name);
@@ -121,6 +147,18 @@ impl Documents {
         }
         Ok(sum)
     }
+}
+
+/// Whether the fields are of the same kinds in both.
+fn same_kinds(old: &CollectionSpec, new: &CollectionSpec, fields: &[String]) -> bool {
+    fields.iter().all(|f| old.schema.field(f) == new.schema.field(f))
+}
+
+/// Whether records that fit the old spec may not fit the new one: a field is new or of another kind, or an index holds it to fewer bytes.
+fn asks_more(old: &CollectionSpec, new: &CollectionSpec) -> bool {
+    new.schema.fields.iter().any(|f| old.schema.field(&f.name) != Some(f))
+        || new.indexed.iter().any(|f| !old.indexed.contains(f))
+        || new.unique.iter().any(|u| !old.unique.contains(u))
 }
 
 /// Checks what a collection holds against its new spec, and writes anew what that spells otherwise (times).

@@ -12,6 +12,7 @@ mod explain;
 mod links;
 mod past;
 mod query;
+mod rewrite;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ mod tests;
 pub use aggregate::{Aggregate, Bucket, Group, MAX_GROUPS, Measure};
 pub use explain::{Plan, PlanStep};
 pub use links::Surrounding;
+pub use rewrite::Rewritten;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
