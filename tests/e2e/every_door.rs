@@ -42,6 +42,12 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "PUT /cmdb/groups/{name}" => json!({"model": "team", "filter": "name != null"}),
         "POST /cmdb/models" => json!({"name": "gadget", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
         "PUT /cmdb/models/{model}" => json!({"name": "team", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
+        "POST /cmdb/models/{model}/changes" => {
+            json!({"model": {"name": "team", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}})
+        }
+        "PUT /cmdb/models/{model}/instances/{id}/secrets/{attribute}" => json!({"value": "theirs"}),
+        "POST /cmdb/models/{model}/instances/{id}/secrets/{attribute}/reveal" => json!({"reason": "to see it"}),
+        "POST /cmdb/models/{model}/removed/{attribute}/restore" => json!({}),
         "POST /cmdb/models/{model}/instances" => json!({"attributes": {"name": "intruders"}}),
         "PATCH /cmdb/models/{model}/instances/{id}" => json!({"attributes": {"name": "intruders"}, "version": version}),
         "POST /cmdb/models/{model}/bulk" => json!({"action": "create", "rows": [{"attributes": {"name": "intruders"}}]}),
@@ -87,6 +93,8 @@ const BARE: &[&str] = &[
     "DELETE /data-roles/{name}",
     "DELETE /cmdb/groups/{name}",
     "DELETE /cmdb/models/{model}",
+    "DELETE /cmdb/model-changes/{id}",
+    "DELETE /cmdb/models/{model}/instances/{id}/secrets/{attribute}",
     "DELETE /cmdb/models/{model}/instances/{id}",
     "DELETE /cmdb/models/{model}/instances/{id}/sources/{source}",
     "DELETE /cmdb/sources/{source}",
@@ -193,6 +201,7 @@ async fn a_viewer_changes_nothing_through_any_of_them() {
                 .replace("{name}", "theirs")
                 .replace("{source}", "import")
                 .replace("{rule}", "mine")
+                .replace("{attribute}", "name")
                 .replace("{action}", "plan")
                 .replace("{task}", "1");
             let (status, problem) = vera.send(method, &format!("/api/v1{at}"), sent).await;

@@ -103,7 +103,7 @@ async function send<R>(method: string, path: string, o: Options = {}): Promise<R
 
 export const http = {
   get: <R>(path: string, query?: Record<string, QueryValue>, signal?: AbortSignal) => send<R>('GET', path, { query, signal }),
-  post: <R>(path: string, body?: unknown, query?: Record<string, QueryValue>) => send<R>('POST', path, { body: body ?? {}, query }),
+  post: <R>(path: string, body?: unknown, query?: Record<string, QueryValue>, headers?: Record<string, string>) => send<R>('POST', path, { body: body ?? {}, query, headers }),
   /** The answer as a file. One that breaks off is an error, not a shorter file. */
   file: async (path: string, query?: Record<string, QueryValue>): Promise<Blob> => {
     const response = await ask('GET', path, { query, headers: { accept: '*/*' } });

@@ -94,7 +94,8 @@ export type AttributeKind =
   | 'reference'
   | 'references'
   | 'user'
-  | 'users';
+  | 'users'
+  | 'secret';
 
 export interface Attribute {
   name: string;

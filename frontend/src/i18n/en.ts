@@ -1,6 +1,8 @@
 import { en as query } from './areas/query';
 import { en as models } from './areas/models';
 import { en as quality } from './areas/quality';
+import { en as secrets } from './areas/secrets';
+import { en as remodel } from './areas/remodel';
 import { en as jobs } from './areas/jobs';
 import { en as nodes } from './areas/nodes';
 import { en as canvas } from './areas/canvas';
@@ -240,7 +242,7 @@ export const en = {
   'cmdb.builtinHint': 'A built-in model: attributes can be added to it; those that the agent fills stay.',
   'cmdb.deleteModel': 'Delete the model {name}?',
   'cmdb.removesAttributes': 'Saving removes attributes',
-  'cmdb.removesAttributesText': 'Their values disappear from every instance; the history keeps them.',
+  'cmdb.removesAttributesText': 'Their values are put away. The history keeps them, and the attributes can be brought back.',
   'cmdb.addAttribute': 'Add attribute',
   'cmdb.noAttributes': 'No attributes',
   'cmdb.kind': 'Kind',
@@ -487,6 +489,7 @@ export const en = {
   'permission.cmdb.read': 'Read the CMDB',
   'permission.cmdb.write': 'Change the CMDB',
   'permission.cmdb.model': 'Change CMDB models',
+  'permission.cmdb.secret': 'Reveal secret attributes',
   'permission.jobs.read': 'Read job results',
   'permission.jobs.run': 'Run scripts on machines',
   'permission.nodes.read': 'See nodes',
@@ -919,6 +922,8 @@ export const en = {
   ...query,
   ...models,
   ...quality,
+  ...remodel,
+  ...secrets,
   ...jobs,
   ...nodes,
   ...canvas,

@@ -2,6 +2,8 @@ import type { en } from './en';
 import { zh as query } from './areas/query';
 import { zh as models } from './areas/models';
 import { zh as quality } from './areas/quality';
+import { zh as secrets } from './areas/secrets';
+import { zh as remodel } from './areas/remodel';
 import { zh as jobs } from './areas/jobs';
 import { zh as nodes } from './areas/nodes';
 import { zh as canvas } from './areas/canvas';
@@ -241,7 +243,7 @@ export const zh: Record<keyof typeof en, string> = {
   'cmdb.builtinHint': '内置模型：可以增加属性，代理填写的属性会保留。',
   'cmdb.deleteModel': '删除模型 {name}？',
   'cmdb.removesAttributes': '保存将移除属性',
-  'cmdb.removesAttributesText': '其值会从所有实例中消失；变更历史会保留。',
+  'cmdb.removesAttributesText': '其值会被收起。变更历史会保留，属性可以恢复。',
   'cmdb.addAttribute': '添加属性',
   'cmdb.noAttributes': '没有属性',
   'cmdb.kind': '类型',
@@ -488,6 +490,7 @@ export const zh: Record<keyof typeof en, string> = {
   'permission.cmdb.read': '读取配置数据',
   'permission.cmdb.write': '修改配置数据',
   'permission.cmdb.model': '修改配置模型',
+  'permission.cmdb.secret': '查看机密属性',
   'permission.jobs.read': '读取作业结果',
   'permission.jobs.run': '在机器上运行脚本',
   'permission.nodes.read': '查看节点',
@@ -920,6 +923,8 @@ export const zh: Record<keyof typeof en, string> = {
   ...query,
   ...models,
   ...quality,
+  ...remodel,
+  ...secrets,
   ...jobs,
   ...nodes,
   ...canvas,

@@ -44,6 +44,8 @@ permissions! {
     CmdbWrite = "cmdb.write", Operator;
     /// Create, change, delete models.
     CmdbModel = "cmdb.model", Administrator;
+    /// Reveal a value of a secret attribute, one at a time, with a reason. Plugin scope: `models`.
+    CmdbSecret = "cmdb.secret", Administrator;
     /// Read executions, results and output. Plugins without scope read only their own.
     JobsRead = "jobs.read", Viewer;
     /// Run scripts on nodes, and cancel.

@@ -251,7 +251,7 @@ impl Cmdb {
                 Document { id: id.to_owned(), version: last.version, data: last.before.clone(), created_at: last.at, updated_at: last.at }
             }
         })?;
-        let then = match version {
+        let mut then = match version {
             Some(v) => match self.docs.change_in(&mut tx, &name, id, Some(v)).await? {
                 Some(change) if !change.after.is_null() => change.after,
                 Some(_) => return Err(invalid("/version", format!("version {v} of {id} is its deletion; name the one before"))),
@@ -260,7 +260,8 @@ impl Cmdb {
             None if now.is_none() => last.before,
             None => return Err(invalid("/version", format!("{id} is not deleted; name the version that it should be again"))),
         };
-        // The model may have changed since: what it no longer knows cannot come back.
+        // The model may have changed since: of a removed attribute the values stay in the history.
+        self.without_removed(&mut tx, &m, &mut then).await?;
         m.check_instance(&then)?;
         let back = match now {
             Some(now) => {

@@ -320,6 +320,7 @@ impl Cmdb {
         let label = m.label(&gone.data, id);
         let along = self.unlink_in(tx, &m.name, id, &label).await?;
         tx.execute("DELETE FROM cmdb_claims WHERE record = ?", plenum_store::params![id]).await?;
+        tx.execute("DELETE FROM cmdb_secrets WHERE record = ?", plenum_store::params![id]).await?;
         self.tell(tx, who, "deleted", m, id, &label, Some(&gone.data), None).await?;
         self.cascade_in(tx, who, scope, along, why).await
     }

@@ -168,6 +168,9 @@ impl Kind {
             if self.attributes.iter().take(i).any(|b| b.name == a.name) {
                 return bad(format!("{at}/name"), format!("the attribute {} is there twice", a.name));
             }
+            if matches!(a.kind, AttributeKind::Secret) {
+                return bad(format!("{at}/kind"), format!("{}: a link keeps no secrets; one of its records can", a.name));
+            }
             if matches!(a.kind, AttributeKind::Table) {
                 return bad(format!("{at}/kind"), format!("{}: a link has no tables; make it a record of its own", a.name));
             }

@@ -17,8 +17,10 @@ mod instances;
 mod kinds;
 pub mod model;
 pub mod query;
+pub mod remodel;
 mod rules;
 mod scope;
+pub mod secrets;
 pub mod sources;
 pub mod table;
 mod view;
@@ -54,6 +56,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "cmdb_query", version: 1, sql: include_str!("../migrations/query_1.sql") },
     Migration { set: "cmdb_quality", version: 1, sql: include_str!("../migrations/quality_1.sql") },
     Migration { set: "cmdb_quality", version: 2, sql: include_str!("../migrations/quality_2.sql") },
+    Migration { set: "cmdb_secrets", version: 1, sql: include_str!("../migrations/secrets_1.sql") },
+    Migration { set: "cmdb_remodel", version: 1, sql: include_str!("../migrations/remodel_1.sql") },
 ];
 
 /// What the CMDB refuses or fails at.
@@ -147,6 +151,10 @@ pub struct Cmdb {
     pub(crate) known: sources::Known,
     /// Told when a run of the data quality rules is wanted.
     pub(crate) health_wanted: Arc<tokio::sync::Notify>,
+    /// Told when a change of a model is wanted.
+    pub(crate) remodel_wanted: Arc<tokio::sync::Notify>,
+    /// What seals secret attributes.
+    pub(crate) secrets: Option<plenum_store::secrets::Secrets>,
     /// Which source direct writes count as, where it is not told by who calls.
     pub(crate) acting: Option<&'static str>,
 }
@@ -161,6 +169,8 @@ impl Cmdb {
             reconciling: Arc::default(),
             known: sources::Known::default(),
             health_wanted: Arc::default(),
+            remodel_wanted: Arc::default(),
+            secrets: None,
             acting: None,
         };
         let mut tx = cmdb.db.begin().await?;
@@ -190,13 +200,7 @@ impl Cmdb {
     }
 
     async fn write_model(&self, tx: &mut Tx, model: &Model, version: i64, builtin: bool) -> Result<(), CmdbError> {
-        let spec = serde_json::to_value(model).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        tx.execute(
-            "INSERT INTO cmdb_models (name, version, builtin, spec, updated_at) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT (name) DO UPDATE SET version = excluded.version, spec = excluded.spec, updated_at = excluded.updated_at",
-            params![&model.name, version, builtin, spec, now_ms()],
-        )
-        .await?;
+        write_spec(tx, model, version, builtin).await?;
         self.docs.define(tx, &model.spec()).await?;
         Ok(())
     }
@@ -312,6 +316,7 @@ impl Cmdb {
             builtin::check_extension(&model)?;
         }
         check_targets(&mut tx, &model).await?;
+        secrets::keeps_secrets(&before.model, &model)?;
         self.check_records(&mut tx, &model).await?;
         let version = before.version + 1;
         self.write_model(&mut tx, &model, version, before.builtin).await?;
@@ -329,7 +334,8 @@ impl Cmdb {
                 if let Err(CmdbError::InvalidInstance { message, .. }) = model.check_instance(&d.data) {
                     let label = model.label(&d.data, &d.id);
                     return Err(CmdbError::InUse(format!(
-                        "{label} ({}) would break the changed model: {message}; change the instance first",
+                        "{label} ({}) would break the changed model: {message}; change the instance first, or try the change by a dry run, which names them \
+                         all and can convert, mend or put away their values",
                         d.id
                     )));
                 }
@@ -355,6 +361,7 @@ impl Cmdb {
         }
         self.docs.drop_collection(&mut tx, &model::collection(name)).await?;
         tx.execute("DELETE FROM cmdb_models WHERE name = ?", params![name]).await?;
+        self.forget_changes(&mut tx, name).await?;
         self.record(&mut tx, who, "deleted", &before.model, Some(&before.model)).await?;
         tx.commit().await?;
         Ok(())
@@ -369,6 +376,17 @@ impl Cmdb {
         emit(tx, NewEvent { kind: format!("plenum.cmdb.model.{what}"), source: "/cmdb".into(), subject: target, data }).await?;
         Ok(())
     }
+}
+
+async fn write_spec(tx: &mut Tx, model: &Model, version: i64, builtin: bool) -> Result<(), StoreError> {
+    let spec = serde_json::to_value(model).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    tx.execute(
+        "INSERT INTO cmdb_models (name, version, builtin, spec, updated_at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (name) DO UPDATE SET version = excluded.version, spec = excluded.spec, updated_at = excluded.updated_at",
+        params![&model.name, version, builtin, spec, now_ms()],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Whether there are the models whose instances it refers to.

@@ -72,6 +72,8 @@ pub enum AttributeKind {
     User,
     /// Login names of people.
     Users,
+    /// Text that no record holds: see [`crate::secrets`].
+    Secret,
 }
 
 impl AttributeKind {
@@ -85,6 +87,7 @@ impl AttributeKind {
                 | AttributeKind::MultiEnum
                 | AttributeKind::References
                 | AttributeKind::Users
+                | AttributeKind::Secret
         )
     }
 
@@ -286,7 +289,14 @@ impl Model {
     pub(crate) fn spec(&self) -> CollectionSpec {
         CollectionSpec {
             name: collection(&self.name),
-            schema: Schema::new(self.attributes.iter().map(|a| Field { name: a.name.clone(), kind: field_kind(a) }).collect()),
+            schema: Schema::new(
+                // What no record holds cannot be asked for.
+                self.attributes
+                    .iter()
+                    .filter(|a| a.kind != AttributeKind::Secret)
+                    .map(|a| Field { name: a.name.clone(), kind: field_kind(a) })
+                    .collect(),
+            ),
             indexed: self.attributes.iter().filter(|a| a.indexed).map(|a| a.name.clone()).collect(),
             unique: self.unique.clone(),
             history: true,
@@ -399,6 +409,7 @@ fn field_kind(a: &Attribute) -> FieldKind {
         | AttributeKind::Mac
         | AttributeKind::Reference
         | AttributeKind::User
+        | AttributeKind::Secret
         | AttributeKind::Url => FieldKind::Text,
         AttributeKind::Integer => FieldKind::Integer,
         AttributeKind::Decimal => FieldKind::Decimal,
@@ -428,6 +439,10 @@ pub(crate) fn check_attribute(a: &Attribute, at: &str, top: bool) -> Result<(), 
     }
     if (a.kind == AttributeKind::Table) == a.columns.is_empty() {
         return bad(format!("{at}/columns"), format!("{}: a table has columns, and nothing else has", a.name));
+    }
+    if a.kind == AttributeKind::Secret && (a.required || a.default.is_some() || !top) {
+        let message = format!("{}: a secret is set once its record is there: it is neither required nor a column, and has no default", a.name);
+        return bad(at.to_owned(), message);
     }
     if a.indexed && !a.kind.single() {
         return bad(format!("{at}/indexed"), format!("{} holds no single value and cannot be indexed", a.name));
@@ -468,7 +483,7 @@ pub(crate) fn check_value(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbE
     crate::rules::keeps(a, v).or_else(wrong)
 }
 
-fn check_kind(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbError> {
+pub(crate) fn check_kind(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbError> {
     let wrong = |what: String| Err(CmdbError::InvalidInstance { pointer: at.to_owned(), message: format!("{} has to be {what}", a.name) });
     match a.kind {
         AttributeKind::Text | AttributeKind::LongText if v.is_string() => {
@@ -530,6 +545,10 @@ fn check_kind(a: &Attribute, v: &Json, at: &str) -> Result<(), CmdbError> {
             Some(l) if l.len() <= 500 && l.iter().all(|v| v.as_str().is_some_and(|s| !s.trim().is_empty() && s.len() <= 200)) => Ok(()),
             _ => wrong(format!("a list of at most 500 ids of {}", a.target.as_deref().unwrap_or("records"))),
         },
+        AttributeKind::Secret => Err(CmdbError::InvalidInstance {
+            pointer: at.to_owned(),
+            message: format!("{} is a secret and no part of the record: set it by itself, once the record is there", a.name),
+        }),
         AttributeKind::User => match v.as_str() {
             Some(s) if login_name(s) => Ok(()),
             _ => wrong("the login name of a person".into()),

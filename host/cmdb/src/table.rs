@@ -82,6 +82,7 @@ pub fn value(a: &Attribute, cell: &str) -> Result<Option<Json>, String> {
         | AttributeKind::Reference
         | AttributeKind::User => trimmed.into(),
         // What spreadsheets make of whole numbers: 4.0 and 1E3.
+        AttributeKind::Secret => return Err(format!("{} is a secret: it is set by itself, and no file has it", a.name)),
         AttributeKind::Integer => match trimmed.parse::<i64>() {
             Ok(n) => n.into(),
             Err(_) => match trimmed.parse::<f64>() {

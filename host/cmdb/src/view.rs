@@ -110,6 +110,12 @@ impl View {
         self.hidden().is_some_and(|h| h.contains(attribute))
     }
 
+    /// Whether the grant of a plugin leaves an attribute.
+    pub(crate) fn grants(&self, attribute: &str) -> bool {
+        let name = || format!("{}.{attribute}", self.model.name);
+        self.grant.as_ref().is_none_or(|scope| scope.allows(plenum_access::ATTRIBUTES, &name()))
+    }
+
     /// The model without what is hidden.
     pub(crate) fn visible(&self) -> Model {
         let Some(hidden) = self.hidden() else { return self.model.clone() };

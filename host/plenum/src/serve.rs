@@ -78,7 +78,8 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
 
     let events = Events::new(db.clone());
     let docs = Documents::new(db.clone());
-    let cmdb = Cmdb::new(db.clone(), docs.clone(), access.clone()).await?;
+    let cmdb = Cmdb::new(db.clone(), docs.clone(), access.clone()).await?.with_secrets(secrets.clone());
+    cmdb.reseal_secrets().await?;
     let jobs_config = JobsConfig { keep: config.keep_executions, ..JobsConfig::new(&config.data, &agent_address, secrets.clone()) };
     let jobs = Jobs::new(db.clone(), access.clone(), cmdb.clone(), jobs_config).await?;
     let plugins = Plugins::new(
@@ -94,7 +95,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     let workflows = Workflows::new(db.clone(), access.clone(), events.clone(), Arc::new(plugins.clone()));
     // Plugins before the engine: the runs that it takes up call their actions.
     plugins.start(workflows.clone()).await?;
-    // Jobs and plugins have sealed anew by now what an older key had sealed.
+    // The CMDB, jobs and plugins have sealed anew by now what an older key had sealed.
     secrets.retire_older(&db).await?;
     workflows.start_engine(shutdown.clone());
 
@@ -111,6 +112,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
         shutdown: shutdown.clone(),
     };
     tasks.spawn(prune(events, jobs.clone(), shutdown.clone()));
+    tasks.spawn(remodel(tended.clone(), shutdown.clone()));
     tasks.spawn(tend(tended, shutdown.clone()));
     let agent_port = jobs.clone();
     let stop = shutdown.clone();
@@ -203,6 +205,29 @@ async fn tend(cmdb: Cmdb, stop: CancellationToken) {
         };
         if let Err(e) = done {
             tracing::warn!(error = %e, "the rules of data quality could not be asked");
+        }
+    }
+}
+
+/// Changes of large models, one after the other; those that a stop cut go on.
+async fn remodel(cmdb: Cmdb, stop: CancellationToken) {
+    if let Err(e) = cmdb.resume_model_changes().await {
+        tracing::warn!(error = %e, "changes of models cannot be taken up");
+    }
+    loop {
+        let done = tokio::select! {
+            done = cmdb.tend_model_changes() => done,
+            () = stop.cancelled() => return,
+        };
+        match done {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(e) => tracing::warn!(error = %e, "a change of a model could not be made"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(30)) => {}
+            () = cmdb.model_change_wanted() => {}
+            () = stop.cancelled() => return,
         }
     }
 }

@@ -1,10 +1,11 @@
 import { Button } from 'antd';
-import { useInfiniteQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { RotateCcw } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
+import { remodel } from '../../api/remodel';
 import type { Change, Json, Model } from '../../api/types';
-import { Icon, Loading, Panel, ProblemNote, Time, Who } from '../../components/base';
+import { Chip, Icon, Loading, Panel, ProblemNote, Time, Who } from '../../components/base';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { RestoreDialog } from './Restore';
@@ -88,6 +89,10 @@ function ChangeItem({ change: c, model, onRestore }: { change: Change; model: Mo
 
 function Diff({ diff, model, tl }: { diff: ReturnType<typeof differences>; model: Model; tl: ReturnType<typeof useI18n>['tl'] }) {
   const { t } = useI18n();
+  const known = (name: string) => model.attributes.some((a) => a.name === name);
+  // The model may have lost an attribute since.
+  const removed = useQuery({ queryKey: ['cmdb', 'removed', model.name], queryFn: () => remodel.removed(model.name), enabled: diff.some((d) => !known(d.name)), staleTime: 60_000 });
+  const gone = (name: string) => removed.data?.items.find((a) => a.name === name);
   return (
     <table className="diff">
       <thead>
@@ -100,7 +105,15 @@ function Diff({ diff, model, tl }: { diff: ReturnType<typeof differences>; model
       <tbody>
         {diff.map((d) => (
           <tr key={d.name}>
-            <th scope="row">{tl(model.attributes.find((a) => a.name === d.name)?.title) || d.name}</th>
+            <th scope="row">
+              {tl((model.attributes.find((a) => a.name === d.name) ?? gone(d.name))?.title) || d.name}
+              {!known(d.name) && (
+                <>
+                  {' '}
+                  <Chip>{t('removed.mark')}</Chip>
+                </>
+              )}
+            </th>
             <td className={plain(d.before) ? 'was' : undefined}>{long(d.before)}</td>
             <td className={plain(d.after) ? 'is' : undefined}>{long(d.after)}</td>
           </tr>

@@ -17,6 +17,7 @@ import { History } from './History';
 import { InstanceForm } from './InstanceForm';
 import { LinkDialog, LinkFacts } from './LinkDialog';
 import { MapPanel } from './MapPanel';
+import { SecretsPanel } from './SecretsPanel';
 import { RestoreDialog } from './Restore';
 import { AttributeValue, isMissing, plain } from './values';
 
@@ -117,6 +118,7 @@ export default function Instance() {
         </div>
         <div className="stack">
           <RelatedPanel model={m} instance={i} />
+          <SecretsPanel model={m} id={i.id} />
           <HealthPanel model={m.name} id={i.id} />
           <SourcesPanel model={m} id={i.id} />
           {nodeId && <WorkPanel nodeId={nodeId} />}
@@ -168,7 +170,7 @@ function Gone({ model, id, error }: { model: Model; id: string; error: Problem }
 
 function Section({ title, attributes, instance }: { title: string; attributes: Attribute[]; instance: Item }) {
   const { t, tl } = useI18n();
-  const simple = attributes.filter((a) => a.kind !== 'table' && a.kind !== 'json');
+  const simple = attributes.filter((a) => a.kind !== 'table' && a.kind !== 'json' && a.kind !== 'secret');
   const wide = attributes.filter((a) => (a.kind === 'table' || a.kind === 'json') && !isMissing(instance.attributes[a.name]));
   if (simple.length === 0 && wide.length === 0) return null;
   return (

@@ -43,6 +43,8 @@ export const AGENTS_OWN = new Set(['status', 'node_id', 'host_id', 'agent_versio
  * is entered by hand, with all that can be typed.
  */
 export function writable(a: Attribute, isNew: boolean): boolean {
+  // A secret is set by itself, once its record is there.
+  if (a.kind === 'secret') return false;
   if (a.editable !== false) return true;
   return isNew && !AGENTS_OWN.has(a.name) && !['table', 'json', 'timestamp'].includes(a.kind);
 }

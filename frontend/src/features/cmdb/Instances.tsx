@@ -27,7 +27,7 @@ const FIRST = ['status', 'env', 'os_name', 'os_version', 'version', 'address', '
 const SHOWN = 8;
 
 export function defaultColumns(model: Model): Set<string> {
-  const simple = model.attributes.filter((a) => a.name !== model.display && a.kind !== 'table' && a.kind !== 'json' && a.kind !== 'long_text');
+  const simple = model.attributes.filter((a) => a.name !== model.display && a.kind !== 'table' && a.kind !== 'json' && a.kind !== 'long_text' && a.kind !== 'secret');
   const ranked = [...simple].sort((a, b) => rank(a.name) - rank(b.name));
   return new Set(ranked.slice(0, SHOWN).map((a) => a.name));
 }
@@ -63,7 +63,7 @@ export default function Instances() {
   if (!model.data) return <Loading />;
   const m = model.data;
   const usual = defaultColumns(m);
-  const sorted = [...m.attributes].sort((a, b) => rank(a.name) - rank(b.name));
+  const sorted = m.attributes.filter((a) => a.kind !== 'secret').sort((a, b) => rank(a.name) - rank(b.name));
   const columns: ListColumn<Instance>[] = [
     {
       key: 'label',
@@ -133,7 +133,7 @@ export default function Instances() {
           rowKey={(r) => r.id}
           rowTo={(r) => `/cmdb/${m.name}/${r.id}`}
           searchable
-          filter={{ model: m.name, attributes: m.attributes }}
+          filter={{ model: m.name, attributes: m.attributes.filter((a) => a.kind !== 'secret') }}
           toolbar={
             <>
               <Button aria-pressed={counting} icon={<Icon of={ListFilter} />} onClick={() => count(!counting)}>

@@ -4,6 +4,7 @@ import { useNavigate, useParams } from '@tanstack/react-router';
 import { ArrowDown, ArrowUp, Pencil, Plus, Trash2 } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
+import { remodel, type ModelChange } from '../../api/remodel';
 import type { Attribute, AttributeKind, Json, Model } from '../../api/types';
 import { Chip, Empty, Icon, Loading, Note, PageHead, Panel, ProblemNote } from '../../components/base';
 import { useAct } from '../../components/useAct';
@@ -11,6 +12,7 @@ import { useI18n, type Text } from '../../i18n';
 import { AttributeInput, fromInput, toInput } from './InstanceForm';
 import { KeysEditor } from './KeysEditor';
 import { modelIconNames } from './ModelIcon';
+import { ChangeDialog, harmless, RemovedPanel } from './Remodel';
 import { isNumber, isText, KINDS, single, wrong } from './rules';
 
 /** What can name an instance. */
@@ -60,7 +62,7 @@ export default function ModelEditor() {
 function Editor({ model }: { model?: Model }) {
   const { t, tl, maybe } = useI18n();
   const navigate = useNavigate();
-  const { modal } = App.useApp();
+  const { modal, message } = App.useApp();
   const [form] = Form.useForm<Draft>();
   const [attributes, setAttributes] = useState<Attribute[]>(
     model?.attributes ?? [{ name: 'name', title: { en: 'Name', zh: '名称' }, kind: 'text', required: true, indexed: true, editable: true, section: 'identity' }],
@@ -85,12 +87,27 @@ function Editor({ model }: { model?: Model }) {
     identification: identification.filter((u) => u.length > 0 && u.every((n) => attributes.some((a) => a.name === n))),
     ...(d.template?.trim() ? { template: d.template.trim() } : {}),
   });
-  const save = useAct<Draft, Model>({
-    run: (d) => (model ? api.cmdb.updateModel(model.name, bodyOf(d), model.version) : api.cmdb.createModel(bodyOf(d))),
-    done: model ? t('cmdb.saved') : t('cmdb.modelCreated'),
+  // A change of a model that has records is tried first: what it would do is shown, unless it does nothing to them.
+  const [trial, setTrial] = useState<{ draft: Draft; change: ModelChange } | null>(null);
+  const leave = () => void navigate({ to: `/cmdb/${model?.name ?? ''}` });
+  const propose = (d: Draft, dry_run: boolean, misfits: 'refuse' | 'mend') => remodel.propose({ ...bodyOf(d), name: model?.name ?? d.name }, model?.version ?? 1, { dry_run, misfits });
+  const save = useAct<Draft, Model | ModelChange>({
+    run: async (d) => {
+      if (!model) return api.cmdb.createModel(bodyOf(d));
+      const tried = await propose(d, true, 'refuse');
+      return harmless(tried) ? propose(d, false, 'refuse') : tried;
+    },
     stale: [['cmdb']],
     quiet: true,
-    then: (m) => void navigate({ to: `/cmdb/${m.name}` }),
+    then: (m, draft) => {
+      if (!('report' in m)) {
+        void message.success(t('cmdb.modelCreated'));
+        void navigate({ to: `/cmdb/${m.name}` });
+      } else if (m.state === 'done') {
+        void message.success(t('cmdb.saved'));
+        leave();
+      } else setTrial({ draft, change: m });
+    },
   });
   const remove = useAct({
     run: () => api.cmdb.deleteModel(model?.name ?? ''),
@@ -259,6 +276,16 @@ function Editor({ model }: { model?: Model }) {
         />
         <KeysEditor title={t('model.identification')} hint={t('model.identificationHint')} add={t('model.addRule')} keys={identification} attributes={attributes} onChange={setIdentification} ordered />
       </Panel>
+      {model && <RemovedPanel model={model} />}
+      {trial && (
+        <ChangeDialog
+          first={trial.change}
+          attributes={[...attributes, ...removed]}
+          run={(misfits) => propose(trial.draft, false, misfits)}
+          onClose={() => setTrial(null)}
+          onDone={leave}
+        />
+      )}
       {editing !== null && (
         <AttributeDialog
           attribute={editing === 'new' ? undefined : attributes[editing]}
@@ -322,6 +349,7 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
   const options = Form.useWatch('options', form) ?? attribute?.options ?? [];
   const bounds = { min: Form.useWatch('min', form) ?? undefined, max: Form.useWatch('max', form) ?? undefined };
   const indexable = single(kind) && kind !== 'long_text';
+  const hidden = kind === 'secret';
   const measured = isText(kind) || isNumber(kind);
   const probe: Attribute = { name: 'default', title: t('rule.default'), kind, options, ...bounds };
   return (
@@ -367,7 +395,7 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
               ...(d.kind === 'table'
                 ? { columns: (d.columns ?? []).map((n) => attribute?.columns?.find((c) => c.name === n) ?? { name: n, title: { en: n }, kind: 'text' as const }) }
                 : {}),
-              required: d.required,
+              required: d.required && !hidden,
               indexed: indexable && d.indexed,
               editable: attribute?.editable ?? true,
               ...((d.kind === 'reference' || d.kind === 'references') && d.target ? { target: d.target } : {}),
@@ -394,7 +422,7 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
             <Input disabled={Boolean(attribute)} className="mono-input" />
           </Form.Item>
           <Form.Item name="kind" label={t('cmdb.kind')}>
-            <Select disabled={Boolean(attribute)} options={KINDS.map((k) => ({ value: k, label: maybe(`kind.${k}`, k) }))} />
+            <Select disabled={attribute?.editable === false} options={KINDS.map((k) => ({ value: k, label: maybe(`kind.${k}`, k) }))} />
           </Form.Item>
           <Form.Item name="title_en" label={t('cmdb.titleEn')}>
             <Input />
@@ -462,7 +490,7 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
           <Form.Item name="sources" label={t('attr.sources')} extra={t('attr.sourcesHint')}>
             <Select mode="tags" open={false} tokenSeparators={[',']} suffixIcon={null} />
           </Form.Item>
-          {kind !== 'table' && kind !== 'reference' && kind !== 'references' && (
+          {kind !== 'table' && kind !== 'reference' && kind !== 'references' && !hidden && (
             <Form.Item
               key={kind}
               name="default"
@@ -503,7 +531,7 @@ function AttributeDialog({ attribute, unique, taken, onClose, onSave }: { attrib
         </div>
         <Space wrap>
           <Form.Item name="required" valuePropName="checked" noStyle>
-            <Checkbox>{t('trait.required')}</Checkbox>
+            <Checkbox disabled={hidden}>{t('trait.required')}</Checkbox>
           </Form.Item>
           <Form.Item name="unique" valuePropName="checked" noStyle>
             <Checkbox disabled={!indexable}>{t('trait.unique')}</Checkbox>

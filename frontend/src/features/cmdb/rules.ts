@@ -2,12 +2,12 @@
 import type { Attribute, AttributeKind } from '../../api/types';
 
 /** In the order in which they are offered. */
-export const KINDS: AttributeKind[] = ['text', 'long_text', 'integer', 'decimal', 'boolean', 'date', 'timestamp', 'enum', 'multi_enum', 'list', 'ip', 'cidr', 'mac', 'url', 'reference', 'references', 'user', 'users', 'table', 'json'];
+export const KINDS: AttributeKind[] = ['text', 'long_text', 'integer', 'decimal', 'boolean', 'date', 'timestamp', 'enum', 'multi_enum', 'list', 'ip', 'cidr', 'mac', 'url', 'reference', 'references', 'user', 'users', 'table', 'json', 'secret'];
 
 /** Texts of a form, with an example of it. */
 export const FORMS: Partial<Record<AttributeKind, string>> = { ip: '10.1.0.7', cidr: '10.1.0.0/16', mac: '52:54:00:12:34:56', url: 'https://example.com/' };
 
-const MANY = new Set<AttributeKind>(['list', 'table', 'json', 'multi_enum', 'references', 'users']);
+const MANY = new Set<AttributeKind>(['list', 'table', 'json', 'multi_enum', 'references', 'users', 'secret']);
 
 /** Whether it holds one value, which can be compared, sorted by and be part of a key. */
 export function single(kind: AttributeKind): boolean {

@@ -236,6 +236,11 @@ struct Exporting {
 }
 
 impl Exporting {
+    /// Attributes that records hold.
+    fn columns(&self) -> impl Iterator<Item = &plenum_cmdb::Attribute> {
+        self.model.attributes.iter().filter(|a| a.kind != plenum_cmdb::AttributeKind::Secret)
+    }
+
     /// A page of the file; with its head before the first, and its end after the last.
     fn write(&mut self, page: &plenum_cmdb::InstancePage) -> std::io::Result<Vec<u8>> {
         let first = std::mem::take(&mut self.first);
@@ -248,14 +253,14 @@ impl Exporting {
                         .iter()
                         .copied()
                         .take(1)
-                        .chain(self.model.attributes.iter().map(|a| a.name.as_str()))
+                        .chain(self.columns().map(|a| a.name.as_str()))
                         .chain(SYSTEM_COLUMNS.iter().copied().skip(1)),
                 )?;
             }
             for i in &page.items {
                 let InstanceJson { id, version, created_at, updated_at, .. } = instance_json(i.clone());
                 out.write_field(&id)?;
-                for a in &self.model.attributes {
+                for a in self.columns() {
                     out.write_field(cell(i.attributes.get(&a.name)).as_ref())?;
                 }
                 out.write_record([version.to_string(), created_at, updated_at])?;

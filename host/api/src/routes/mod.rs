@@ -8,6 +8,8 @@ pub mod cmdb_feed;
 pub mod cmdb_health;
 pub mod cmdb_kinds;
 pub mod cmdb_query;
+pub mod cmdb_remodel;
+pub mod cmdb_secrets;
 pub mod cmdb_sources;
 pub mod cmdb_tables;
 pub mod data_roles;
@@ -39,6 +41,8 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(cmdb_feed::router())
         .merge(cmdb_query::router())
         .merge(cmdb_health::router())
+        .merge(cmdb_remodel::router())
+        .merge(cmdb_secrets::router())
         .merge(cmdb_sources::router())
         .merge(cmdb_tables::router())
         .merge(data_roles::router())

@@ -153,6 +153,9 @@ impl HealthRule {
     /// Whether it can be asked of records of this model.
     pub(crate) fn fits(&self, m: &Model) -> Result<(), CmdbError> {
         let has = |name: &String| match m.attribute(name) {
+            Some(a) if a.kind == crate::AttributeKind::Secret => {
+                Err(invalid("/check", format!("{name} of {} is a secret, which no record holds and no rule can ask for", m.name)))
+            }
             Some(_) => Ok(()),
             None => Err(invalid("/check", format!("the model {} has no attribute {name}", m.name))),
         };
@@ -175,8 +178,12 @@ pub(crate) fn regex(pattern: &str) -> Result<regex::Regex, regex::Error> {
 }
 
 /// What an attribute counts when no rule says so: what every record has to have most, then what people search by.
+/// The model's own word goes first, of what discovery writes too.
 pub(crate) fn importance(a: &Attribute) -> u32 {
     match (a.editable, a.required, a.indexed) {
+        // No record holds it.
+        _ if a.kind == crate::AttributeKind::Secret => 0,
+        _ if a.importance.is_some() => u32::from(a.importance.unwrap_or_default()),
         (false, ..) => 0,
         (_, true, _) => 3,
         (_, _, true) => 2,

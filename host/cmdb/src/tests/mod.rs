@@ -4,8 +4,10 @@ mod attributes;
 mod health;
 mod kinds;
 mod records;
+mod remodel;
 mod scope;
 mod scopes;
+mod secrets;
 mod sources;
 
 use plenum_access::{Role, UserPrincipal};

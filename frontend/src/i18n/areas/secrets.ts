@@ -1,0 +1,36 @@
+/** Texts of this area, in both languages; `../en.ts` and `../zh.ts` spread them. */
+export const en = {
+  'kind.secret': 'Secret',
+  'secrets.title': 'Secrets',
+  'secrets.set': 'set',
+  'secrets.notSet': 'not set',
+  'secrets.setOf': 'Set {name}',
+  'secrets.rotate': 'Replace {name}',
+  'secrets.remove': 'Take {name} away',
+  'secrets.removeText': 'The value is gone then, and nobody can bring it back.',
+  'secrets.reveal': 'Reveal {name}',
+  'secrets.value': 'New value',
+  'secrets.reason': 'Why it has to be seen',
+  'secrets.reasonHint': 'The audit log keeps who saw it, when and why.',
+  'secrets.done': 'Kept, sealed',
+  'secrets.removed': 'Taken away',
+  'secrets.revealed': 'It closes by itself when you close this window.',
+};
+
+export const zh: Record<keyof typeof en, string> = {
+  'kind.secret': '机密',
+  'secrets.title': '机密',
+  'secrets.set': '已设置',
+  'secrets.notSet': '未设置',
+  'secrets.setOf': '设置 {name}',
+  'secrets.rotate': '更换 {name}',
+  'secrets.remove': '清除 {name}',
+  'secrets.removeText': '清除后无法找回。',
+  'secrets.reveal': '查看 {name}',
+  'secrets.value': '新值',
+  'secrets.reason': '查看原因',
+  'secrets.reasonHint': '审计日志会记录何人、何时、因何查看。',
+  'secrets.done': '已加密保存',
+  'secrets.removed': '已清除',
+  'secrets.revealed': '关闭此窗口后即不再显示。',
+};
