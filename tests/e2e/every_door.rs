@@ -75,6 +75,7 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /workflows" => json!({"name": "mine", "source": flow}),
         "PUT /workflows/{name}" => json!({"source": flow}),
         "POST /workflows/{name}/runs" => json!({"input": {}}),
+        "POST /runs/rehearsal" => json!({"source": flow}),
         "POST /runs/{id}/pause" | "POST /runs/{id}/resume" => json!({"reason": "mine"}),
         "POST /runs/{id}/tasks/{task}/pause" | "POST /runs/{id}/tasks/{task}/resume" | "POST /runs/{id}/tasks/{task}/fail" => {
             json!({"reason": "mine"})

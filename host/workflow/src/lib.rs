@@ -14,11 +14,14 @@ pub mod error;
 pub mod expr;
 pub mod interp;
 pub mod model;
+pub mod rehearsal;
 mod schedules;
 mod service;
 mod sql;
 mod starts;
+pub mod stats;
 mod verbs;
+pub mod versions;
 pub mod yaml;
 
 #[cfg(test)]
@@ -29,9 +32,12 @@ pub use cron::next_times;
 pub use engine::EngineConfig;
 pub use error::{Problem, WorkflowError};
 pub use model::{Definition, ListQuery, Page, Run, RunQuery, RunStatus, Schedule, SchedulePatch, ScheduleSpec, Target, Task, TaskStatus};
+pub use rehearsal::{Mock, Rehearsal};
 pub use schedules::MISFIRE_MS;
 pub use service::{Checked, Workflows};
+pub use stats::{Spread, Stats, StatsQuery};
 pub use verbs::{Act, allowed_acts};
+pub use versions::Version;
 
 use plenum_store::Migration;
 

@@ -26,6 +26,7 @@ pub mod plugin_life;
 pub mod plugins;
 pub mod run_acts;
 pub mod system;
+pub mod workflow_insight;
 pub mod workflows;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -58,5 +59,6 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(plugin_life::router())
         .merge(plugins::router())
         .merge(system::router())
+        .merge(workflow_insight::router())
         .merge(workflows::router())
 }

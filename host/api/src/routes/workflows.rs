@@ -188,6 +188,10 @@ pub struct TaskJson {
 impl TaskJson {
     pub(super) fn new(run: &Run, t: Task) -> Self {
         let acts = plenum_workflow::allowed_acts(run, &t);
+        TaskJson::with(t, acts)
+    }
+
+    pub(super) fn with(t: Task, acts: Vec<&'static str>) -> Self {
         TaskJson {
             id: t.id,
             parent: t.parent,

@@ -4,6 +4,7 @@
 mod approvals;
 mod chaos;
 mod engine;
+mod insight;
 mod language;
 mod listen;
 mod nested;
