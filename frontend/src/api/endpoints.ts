@@ -111,6 +111,8 @@ export const api = {
     validate: (source: string) => http.post<A.ValidationResult>('/workflows/validate', { source }),
     start: (name: string, input: A.Json, key: string) => http.post<A.Run>(segment`/workflows/${name}/runs`, { input, key }),
     actions: () => http.get<A.Page<A.ActionInfo>>('/actions'),
+    versions: (name: string, q: L = {}) => http.get<A.Page<A.WorkflowVersion>>(segment`/workflows/${name}/versions`, q),
+    version: (name: string, version: number) => http.get<A.WorkflowVersion & { source: string }>(segment`/workflows/${name}/versions/${version}`),
   },
   approvals: {
     list: (q: L) => http.get<A.Page<A.Approval>>('/approvals', q),
@@ -119,6 +121,8 @@ export const api = {
   },
   runs: {
     list: (q: L) => http.get<A.Page<A.Run>>('/runs', q),
+    statistics: (q: { workflow?: string; from?: string; to?: string }) => http.get<A.RunStatistics>('/runs/statistics', q),
+    rehearse: (b: { source: string; input: A.Json; answers: Record<string, A.RehearsedAnswer> }) => http.post<A.Rehearsal>('/runs/rehearsal', b),
     get: (id: string) => http.get<A.Run>(segment`/runs/${id}`),
     act: (id: string, act: A.Act, b: { reason: string }) => http.post<A.Run>(segment`/runs/${id}/${act}`, b),
     taskAct: (id: string, task: number, act: A.Act, b: { reason: string; input?: A.Json; output?: A.Json }) => http.post<A.Run>(segment`/runs/${id}/tasks/${String(task)}/${act}`, b),

@@ -515,6 +515,51 @@ export interface WorkflowDefinition {
   updated_by: string;
 }
 
+export interface WorkflowVersion {
+  version: number;
+  created_at: string;
+  /** Absent in lists. */
+  source?: string;
+}
+
+/** What a call answers in a rehearsal, or how it fails. */
+export interface RehearsedAnswer {
+  output?: Json;
+  error?: Json;
+}
+
+export interface Rehearsal {
+  status: Run['status'];
+  tasks: Task[];
+  output: Json;
+  error: Json;
+  stopped: string | null;
+  unanswered: string[];
+}
+
+/** Durations in milliseconds. */
+export interface Spread {
+  p50: number;
+  p90: number;
+  p95: number;
+  p99: number;
+  max: number;
+}
+
+export interface RunStatistics {
+  from: string;
+  to: string;
+  runs: number;
+  more: boolean;
+  by_status: Partial<Record<Run['status'], number>>;
+  durations: Spread | null;
+  buckets: { at: string; succeeded: number; failed: number; others: number; p50: number | null }[];
+  workflows: { workflow: string; runs: number; failed: number; durations: Spread | null }[];
+  causes: { workflow: string; type: string; title: string; instance: string; runs: number; last_run: string; last_at: string }[];
+  tasks: { workflow: string; pointer: string; name: string; what: string; count: number; failed: number; durations: Spread; total_ms: number }[];
+  task_runs: number;
+}
+
 export interface ValidationResult {
   ok: boolean;
   errors: { pointer: string; message: string }[];

@@ -38,7 +38,8 @@ interface Props {
 
 function languageOf(l: Language) {
   const mode = modes[l];
-  return mode ? StreamLanguage.define(mode) : [];
+  // The old modes name the keys of JSON in a way of their own.
+  return mode ? StreamLanguage.define({ ...mode, tokenTable: { property: tags.propertyName } } as Parameters<typeof StreamLanguage.define>[0]) : [];
 }
 
 const attributes = (label: string, id?: string) => EditorView.contentAttributes.of({ 'aria-label': label, tabindex: '0', ...(id ? { id } : {}) });

@@ -1,20 +1,22 @@
 import { Button } from 'antd';
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { ChevronDown, ChevronRight, RotateCcw } from 'lucide-react';
-import { useMemo, useState } from 'react';
+import { RotateCcw } from 'lucide-react';
+import { lazy, Suspense, useMemo, useState } from 'react';
 import { api } from '../../api/endpoints';
-import type { Json, Run as Item, Task } from '../../api/types';
-import { Clip, Elapsed, Icon, JsonView, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, toneOf, Who } from '../../components/base';
+import type { Json, Run as Item } from '../../api/types';
+import { Clip, Elapsed, Icon, JsonView, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, Who } from '../../components/base';
 import { isObject } from '../../components/SchemaForm';
-import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { Origin } from '../jobs/Origin';
 import { SummaryBar } from '../jobs/SummaryBar';
-import { RunActs, TaskActs } from './Acts';
+import { RunActs } from './Acts';
+import { WaitingNote, WorkflowError } from './run/TaskPanel';
 import { StartDialog } from './StartDialog';
-import { taskTree, visible, type TaskNode } from './taskTree';
+
+// It brings the canvas along.
+const RunViews = lazy(() => import('./run/RunViews'));
 
 const FINAL = new Set(['succeeded', 'failed', 'cancelled']);
 
@@ -69,7 +71,9 @@ export default function Run() {
       {r.waiting && live && <WaitingNote waiting={r.waiting} />}
       {isObject(r.error) && <WorkflowError error={r.error} />}
       {r.status === 'failed' && r.tasks.some((x) => x.acts.includes('skip')) && <Note tone="info">{t('act.canGoOn')}</Note>}
-      <Tasks run={r} live={live} />
+      <Suspense fallback={<Loading />}>
+        <RunViews run={r} live={live} />
+      </Suspense>
       <div className="grid2">
         <Panel title={t('workflows.input')}>
           <JsonView value={r.input} />
@@ -91,163 +95,6 @@ function StartAgain({ run, schema, onClose }: { run: Item; schema: Json; onClose
 
 function withDefaults(schema: Json, input: Json): Json {
   return isObject(schema) ? { ...schema, default: input } : { default: input };
-}
-
-function WaitingNote({ waiting }: { waiting: NonNullable<Item['waiting']> }) {
-  const { t } = useI18n();
-  return (
-    <Note tone="info" title={t('workflows.waitsFor')}>
-      {waiting.reason} · {t('workflows.since')} <Time at={waiting.since} />
-      {waiting.until && (
-        <>
-          {' '}
-          · {t('workflows.until')} <Time at={waiting.until} both />
-        </>
-      )}
-      <div className="faint">{t(waiting.paused ? 'workflows.movedByPaused' : 'workflows.movedBy', { permission: waiting.permission })}</div>
-    </Note>
-  );
-}
-
-function WorkflowError({ error }: { error: { [k: string]: Json } }) {
-  const text = (k: string) => (typeof error[k] === 'string' || typeof error[k] === 'number' ? String(error[k]) : '');
-  return (
-    <Note tone="bad" title={text('title') || text('type')}>
-      {text('detail') && <div>{text('detail')}</div>}
-      <div className="faint">
-        <code>{[text('type'), text('instance')].filter(Boolean).join('  ')}</code>
-      </div>
-    </Note>
-  );
-}
-
-function Tasks({ run, live }: { run: Item; live: boolean }) {
-  const { t } = useI18n();
-  const [url, setUrl] = useUrl();
-  const [folded, setFolded] = useState<Set<number>>(new Set());
-  const last = run.tasks.at(-1)?.id ?? 0;
-  const rest = useInfiniteQuery({
-    queryKey: ['runs', 'tasks', run.id, last],
-    queryFn: ({ pageParam }) => api.runs.tasks(run.id, pageParam),
-    initialPageParam: last,
-    getNextPageParam: (p) => (p.next_cursor ? Number(p.next_cursor) : undefined),
-    enabled: false,
-  });
-  const tasks = [...run.tasks, ...(rest.data?.pages.flatMap((p) => p.items) ?? [])];
-  const rows = visible(taskTree(tasks), folded);
-  const start = Date.parse(run.started_at);
-  const end = run.finished_at ? Date.parse(run.finished_at) : start + Math.max(1, run.duration_ms);
-  const open = url.task ? Number(url.task) : null;
-  return (
-    <Panel title={t('workflows.tasksOf', { n: run.task_count })} flush>
-      {rows.length === 0 && <p className="dim" style={{ padding: 12 }}>{live ? t('workflows.notBegun') : t('workflows.noTasks')}</p>}
-      <div className="tasks">
-        {rows.map((n) => (
-          <TaskRow
-            key={n.task.id}
-            run={run.id}
-            node={n}
-            start={start}
-            end={Math.max(end, start + 1)}
-            open={open === n.task.id}
-            folded={folded.has(n.task.id)}
-            onToggle={() => setUrl({ task: open === n.task.id ? undefined : String(n.task.id) })}
-            onFold={() =>
-              setFolded((old) => {
-                const next = new Set(old);
-                if (!next.delete(n.task.id)) next.add(n.task.id);
-                return next;
-              })
-            }
-          />
-        ))}
-      </div>
-      {tasks.length < run.task_count && (
-        <div className="list-foot">
-          <span>{t('list.shownOf', { n: tasks.length, total: run.task_count })}</span>
-          <Button size="small" loading={rest.isFetching} onClick={() => void (rest.data ? rest.fetchNextPage() : rest.refetch())}>
-            {t('list.more')}
-          </Button>
-        </div>
-      )}
-    </Panel>
-  );
-}
-
-function TaskRow({ run, node, start, end, open, folded, onToggle, onFold }: { run: string; node: TaskNode; start: number; end: number; open: boolean; folded: boolean; onToggle: () => void; onFold: () => void }) {
-  const { t } = useI18n();
-  const { task, depth, children, round } = node;
-  const span = end - start;
-  const left = Math.max(0, Math.min(100, ((Date.parse(task.started_at) - start) / span) * 100));
-  const right = task.finished_at ? Math.max(left, Math.min(100, ((Date.parse(task.finished_at) - start) / span) * 100)) : 100;
-  return (
-    <>
-      <div className="row" style={{ paddingLeft: 8 + depth * 18, gap: 0 }}>
-        {children.length > 0 ? (
-          <button type="button" className="icon-btn" style={{ minWidth: 22, padding: 0 }} aria-expanded={!folded} aria-label={t('workflows.fold', { name: task.name })} onClick={onFold}>
-            <Icon of={folded ? ChevronRight : ChevronDown} />
-          </button>
-        ) : (
-          <span style={{ width: 22, flex: 'none' }} />
-        )}
-        <button type="button" className="task grow" style={{ paddingLeft: 2 }} aria-expanded={open} onClick={onToggle}>
-          <span style={{ minWidth: 0 }}>
-            <span className="row wrap" style={{ gap: '0 8px' }}>
-              <Status value={task.status} />
-              <strong style={{ fontWeight: 600 }}>
-                <Clip width={260}>{task.name}</Clip>
-              </strong>
-              <span className="dim mono">{task.action ?? task.kind}</span>
-              {round !== null && <span className="faint">{t('workflows.round', { n: round + 1 })}</span>}
-              {task.attempt > 1 && <span className="chip warn">{t('workflows.attempt', { n: task.attempt })}</span>}
-            </span>
-            {task.waiting && (
-              <span className="dim" style={{ display: 'block' }}>
-                {task.waiting.reason}
-              </span>
-            )}
-          </span>
-          <span className="lane" aria-hidden="true">
-            <i className={`st-${toneOf(task.status)}`} style={{ left: `${left}%`, width: `${Math.max(0.5, right - left)}%` }} />
-          </span>
-          <span className="num dim">
-            <Elapsed from={task.started_at} to={task.finished_at} ms={task.duration_ms} />
-          </span>
-        </button>
-      </div>
-      {open && <TaskBody run={run} task={task} />}
-    </>
-  );
-}
-
-function TaskBody({ run, task }: { run: string; task: Task }) {
-  const { t } = useI18n();
-  const can = useCan();
-  const execution = isObject(task.output) && typeof task.output.execution === 'string' ? task.output.execution : null;
-  return (
-    <div className="task-body stack">
-      <div className="row wrap dim" style={{ gap: '2px 16px' }}>
-        <code>{task.path || task.pointer}</code>
-        <span>
-          {t('field.started')} <Time at={task.started_at} both />
-        </span>
-        {task.action === 'job.run' && execution && <Link to={`/jobs/${execution}`}>{t('workflows.openJob')}</Link>}
-        {can('workflow.run') && <TaskActs run={run} task={task} />}
-      </div>
-      {task.waiting && <WaitingNote waiting={task.waiting} />}
-      {isObject(task.error) && <WorkflowError error={task.error} />}
-      <div className="grid2">
-        <div>
-          <h3 className="dim" style={{ fontSize: 12 }}>{t('workflows.input')}</h3>
-          <JsonView value={task.input} />
-        </div>
-        <div>
-          <h3 className="dim" style={{ fontSize: 12 }}>{t('workflows.output')}</h3>
-          <JsonView value={task.output} />
-        </div>
-      </div>
-    </div>
-  );
 }
 
 /** Executions that this run started. */

@@ -22,7 +22,7 @@ interface Props {
   rounds?: ReadonlyMap<string, Round> | null;
   onRound?: (id: string, at: number) => void;
   selected?: string | null;
-  onSelect?: (id: string | null) => void;
+  onSelect?: ((id: string | null) => void) | null;
   /** Keys that mean something to who shows it; true when it was one. */
   onKey?: (id: string, e: KeyboardEvent) => boolean;
   height?: string;
@@ -96,7 +96,7 @@ function Inner({ graph, label, states = null, problems = null, changes = null, r
         if (el && box.current?.contains(el)) el.focus({ preventScroll: true });
         else if (++tries < 20) requestAnimationFrame(look);
       };
-      requestAnimationFrame(look);
+      look();
     },
     [boxes, flow],
   );

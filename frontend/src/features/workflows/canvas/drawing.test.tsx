@@ -38,7 +38,7 @@ describe('the drawing of a text', () => {
     const plan = await within(drawing).findByRole('button', { name: 'plan, Call, cmdb.query, Only if .go' });
     expect(within(drawing).getByRole('button', { name: /^each, For each, \$h: .hosts/ })).toBeTruthy();
     plan.focus();
-    await userEvent.keyboard('{ArrowDown}{ArrowDown}');
+    await userEvent.keyboard('{ArrowDown}{ArrowDown}{ArrowUp}');
     await waitFor(() => expect(document.activeElement?.getAttribute('aria-label')).toMatch(/^each/));
     await userEvent.keyboard('{Enter}');
     expect(document.activeElement?.getAttribute('aria-pressed')).toBe('true');
