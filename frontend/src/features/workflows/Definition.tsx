@@ -1,45 +1,24 @@
-import { App, Button, Dropdown, Input } from 'antd';
+import { App, Button, Dropdown, Input, Select } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { CalendarClock, MoreHorizontal, Pencil, Play, Trash2 } from 'lucide-react';
-import { lazy, Suspense, useState } from 'react';
+import { CalendarClock, GitCompare, MoreHorizontal, Pencil, Play, Trash2 } from 'lucide-react';
+import { lazy, Suspense, useEffect, useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { WorkflowDefinition } from '../../api/types';
 import { Chip, Clip, Elapsed, Icon, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, who } from '../../components/base';
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { useTextHistory } from './edit/history';
 import { ScheduleDialog } from './ScheduleDialog';
 import { StartDialog } from './StartDialog';
-import { ViewSwitch, useView } from './ViewSwitch';
+import { TEMPLATES } from './templates';
+import { useView, ViewSwitch, type View } from './ViewSwitch';
 
+const Editor = lazy(() => import('./edit/Editor'));
 const SourceEditor = lazy(() => import('./SourceEditor'));
 const SourceDrawing = lazy(() => import('./canvas/SourceDrawing'));
-
-const EXAMPLE = `document:
-  dsl: 1.0.0
-  namespace: default
-  name: my-workflow
-  version: 0.1.0
-  title: Free space on every host
-input:
-  schema:
-    format: json
-    document:
-      type: object
-      properties:
-        filter:
-          type: string
-          title: Which hosts
-          default: status == "online"
-do:
-  - ask:
-      call: job.run
-      with:
-        name: Free space
-        script: { language: sh, content: "df -Ph" }
-        targets: { filter: { model: host, cel: "\${ .filter }" } }
-`;
+const Versions = lazy(() => import('./Versions'));
 
 export default function Definition() {
   const { name } = useParams({ strict: false }) as { name?: string };
@@ -47,16 +26,18 @@ export default function Definition() {
   if (!name) return <NewDefinition />;
   if (definition.error) return <ProblemNote error={definition.error} retry={() => void definition.refetch()} />;
   if (!definition.data) return <Loading />;
-  return <View definition={definition.data} />;
+  return <Shown definition={definition.data} />;
 }
 
 function NewDefinition() {
   const { t } = useI18n();
   const navigate = useNavigate();
   const [name, setName] = useState('');
-  const [source, setSource] = useState(EXAMPLE);
+  const [template, setTemplate] = useState(TEMPLATES[0]?.id ?? '');
+  const history = useTextHistory(TEMPLATES[0]?.source ?? '');
+  const [view, setView] = useView('both');
   const save = useAct<void, WorkflowDefinition>({
-    run: () => api.workflows.create({ name: name.trim(), source }),
+    run: () => api.workflows.create({ name: name.trim(), source: history.text }),
     done: t('cmdb.saved'),
     stale: [['workflows']],
     quiet: true,
@@ -73,23 +54,35 @@ function NewDefinition() {
           </Button>
         }
       />
-      <Panel>
-        <div className="stack">
-          <label>
+      <ProblemNote error={save.error} />
+      <Panel flush title={t('workflows.definition')} actions={<ViewSwitch value={view} onChange={setView} />}>
+        <div className="body-note row wrap" style={{ alignItems: 'flex-end', paddingBottom: 0 }}>
+          <label style={{ flex: '1 1 220px', maxWidth: 360 }}>
             {t('workflows.name')}
-            <Input value={name} onChange={(e) => setName(e.target.value)} placeholder="nightly-check" className="mono-input" autoFocus style={{ maxWidth: 360, display: 'block' }} />
+            <Input value={name} onChange={(e) => setName(e.target.value)} placeholder="nightly-check" className="mono-input" autoFocus style={{ display: 'block' }} />
           </label>
-          <ProblemNote error={save.error} />
-          <Suspense fallback={<Loading />}>
-            <SourceEditor value={source} onChange={setSource} />
-          </Suspense>
+          <label style={{ flex: '1 1 220px', maxWidth: 420, display: 'grid' }}>
+            {t('edit.template')}
+            <Select
+              value={template}
+              options={TEMPLATES.map((x) => ({ value: x.id, label: t(x.title) }))}
+              onChange={(id: string) => {
+                setTemplate(id);
+                // It can be undone, like every other change.
+                history.set(TEMPLATES.find((x) => x.id === id)?.source ?? '');
+              }}
+            />
+          </label>
         </div>
+        <Suspense fallback={<Loading />}>
+          <Editor name={name.trim()} history={history} view={view} />
+        </Suspense>
       </Panel>
     </div>
   );
 }
 
-function View({ definition: d }: { definition: WorkflowDefinition }) {
+function Shown({ definition: d }: { definition: WorkflowDefinition }) {
   const { t } = useI18n();
   const can = useCan();
   const navigate = useNavigate();
@@ -98,6 +91,7 @@ function View({ definition: d }: { definition: WorkflowDefinition }) {
   const [view, setView] = useView(draft === null ? 'drawing' : 'both');
   const [starting, setStarting] = useState(false);
   const [scheduling, setScheduling] = useState(false);
+  const [comparing, setComparing] = useState(false);
   const save = useAct<string, WorkflowDefinition>({
     run: (source) => api.workflows.update(d.name, { source }),
     done: (w) => t('workflows.savedAs', { n: w.version }),
@@ -137,6 +131,11 @@ function View({ definition: d }: { definition: WorkflowDefinition }) {
                   {t('workflows.schedule')}
                 </Button>
               </>
+            )}
+            {d.version > 1 && (
+              <Button icon={<Icon of={GitCompare} />} onClick={() => setComparing(true)}>
+                {t('versions.tab')}
+              </Button>
             )}
             {editable && (
               <>
@@ -195,26 +194,45 @@ function View({ definition: d }: { definition: WorkflowDefinition }) {
       >
         {d.owner && can('workflow.write') && <div className="body-note"><Note tone="info">{t('workflows.owned')}</Note></div>}
         {draft !== null && save.error ? <div className="body-note"><ProblemNote error={save.error} /></div> : null}
-        <div className={view === 'both' ? 'wf-both' : undefined}>
-          {view !== 'text' && (
-            <Suspense fallback={<Loading />}>
-              <SourceDrawing source={draft ?? d.source} name={d.name} checked={draft !== null} />
-            </Suspense>
-          )}
-          {view !== 'drawing' && (
-            <div className="body-note">
+        {draft !== null ? (
+          <Suspense fallback={<Loading />}>
+            <Editing name={d.name} source={d.source} onChange={setDraft} view={view} />
+          </Suspense>
+        ) : (
+          <div className={view === 'both' ? 'wf-both' : undefined}>
+            {view !== 'text' && (
               <Suspense fallback={<Loading />}>
-                <SourceEditor value={draft ?? d.source} onChange={setDraft} readOnly={draft === null} />
+                <SourceDrawing source={d.source} name={d.name} />
               </Suspense>
-            </div>
-          )}
-        </div>
+            )}
+            {view !== 'drawing' && (
+              <div className="body-note">
+                <Suspense fallback={<Loading />}>
+                  <SourceEditor value={d.source} readOnly />
+                </Suspense>
+              </div>
+            )}
+          </div>
+        )}
       </Panel>
       <RecentRuns name={d.name} />
+      {comparing && (
+        <Suspense fallback={null}>
+          <Versions definition={d} onClose={() => setComparing(false)} />
+        </Suspense>
+      )}
       {starting && <StartDialog name={d.name} schema={d.input_schema} onClose={() => setStarting(false)} />}
       {scheduling && <ScheduleDialog target={{ kind: 'workflow', name: d.name }} onClose={() => setScheduling(false)} />}
     </div>
   );
+}
+
+/** Its own history; what is written is told to who saves it. */
+function Editing({ name, source, onChange, view }: { name: string; source: string; onChange: (text: string) => void; view: View }) {
+  const history = useTextHistory(source);
+  const { text } = history;
+  useEffect(() => onChange(text), [text, onChange]);
+  return <Editor name={name} history={history} view={view} />;
 }
 
 function RecentRuns({ name }: { name: string }) {

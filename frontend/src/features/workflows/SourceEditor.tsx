@@ -8,10 +8,17 @@ import { useDebounced } from '../../components/FilterInput';
 import { useI18n } from '../../i18n';
 import { lineOf } from './yamlLines';
 
-export default function SourceEditor({ value, onChange, readOnly }: { value: string; onChange?: (v: string) => void; readOnly?: boolean }) {
+export default function SourceEditor({ value, onChange, readOnly, goto: asked }: { value: string; onChange?: (v: string) => void; readOnly?: boolean; goto?: { line: number } }) {
   const { t } = useI18n();
   const settled = useDebounced(value, 400);
-  const [goto, setGoto] = useState<{ line: number } | undefined>();
+  const [own, setGoto] = useState<{ line: number } | undefined>();
+  // The newer of the two: where a problem was chosen, or where the drawing points.
+  const [pointed, setPointed] = useState(asked);
+  if (pointed !== asked) {
+    setPointed(asked);
+    setGoto(asked);
+  }
+  const goto = own ?? asked;
   const check = useQuery({
     queryKey: ['workflows', 'validate', settled],
     queryFn: () => api.workflows.validate(settled),
