@@ -42,6 +42,7 @@ export function makeRouter() {
     page('/workflows/new', () => import('./features/workflows/Definition')),
     page('/workflows/$name', () => import('./features/workflows/Definition')),
     page('/runs', () => import('./features/workflows/Runs')),
+    page('/runs/statistics', () => import('./features/workflows/Statistics')),
     page('/runs/$id', () => import('./features/workflows/Run')),
     page('/approvals', () => import('./features/workflows/Approvals')),
     page('/schedules', () => import('./features/workflows/Schedules')),

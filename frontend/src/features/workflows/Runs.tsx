@@ -1,19 +1,33 @@
 import { Link } from '@tanstack/react-router';
-import { GitCommitHorizontal, X } from 'lucide-react';
+import { Button } from 'antd';
+import { Ban, GitCommitHorizontal, Pause, Play, RotateCcw, X } from 'lucide-react';
+import { useState } from 'react';
 import { api } from '../../api/endpoints';
 import type { Run } from '../../api/types';
 import { Chip, Clip, Elapsed, Empty, Icon, PageHead, Status, Time, who } from '../../components/base';
 import { ResourceList, type ListColumn } from '../../components/ResourceList';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
+import { useCan } from '../../session';
 import { Origin } from '../jobs/Origin';
+import { fits, ManyRuns, type ManyAct } from './ManyRuns';
 import { WorkflowTabs } from './tabs';
+
+const MANY: [ManyAct, typeof Ban][] = [
+  ['pause', Pause],
+  ['resume', Play],
+  ['retry', RotateCcw],
+  ['cancel', Ban],
+];
 
 const STATES = ['running', 'waiting', 'succeeded', 'failed', 'cancelled'] as const;
 
 export default function Runs() {
   const { t } = useI18n();
+  const can = useCan();
   const [url, setUrl] = useUrl();
+  const [chosen, setChosen] = useState<Map<string, Run>>(new Map());
+  const [many, setMany] = useState<ManyAct | null>(null);
   const columns: ListColumn<Run>[] = [
     {
       key: 'workflow',
@@ -75,12 +89,39 @@ export default function Runs() {
         searchable
         facets={[{ param: 'status', title: t('field.status'), options: STATES.map((v) => ({ value: v, label: t(`status.${v}`) })) }]}
         exportName="runs"
+        select={
+          can('workflow.run')
+            ? {
+                chosen,
+                onChange: setChosen,
+                name: (r) => `${r.workflow} ${r.started_at}`,
+                bar: MANY.map(([act, icon]) => {
+                  const n = [...chosen.values()].filter((r) => fits(r, act)).length;
+                  return (
+                    <Button key={act} danger={act === 'cancel'} icon={<Icon of={icon} />} disabled={n === 0} onClick={() => setMany(act)}>
+                      {t(act === 'cancel' ? 'workflows.cancel' : `act.${act}`)} ({n})
+                    </Button>
+                  );
+                }),
+              }
+            : undefined
+        }
         empty={
           <Empty icon={GitCommitHorizontal} title={t('home.noRuns')} text={t('workflows.noRunsText')}>
             <Link to="/workflows">{t('workflows.definitions')}</Link>
           </Empty>
         }
       />
+      {many && (
+        <ManyRuns
+          runs={[...chosen.values()]}
+          act={many}
+          onClose={(done) => {
+            setMany(null);
+            if (done) setChosen(new Map());
+          }}
+        />
+      )}
     </div>
   );
 }

@@ -10,6 +10,7 @@ export function WorkflowTabs() {
         { to: '/workflows', label: t('workflows.definitions') },
         { to: '/runs', label: t('workflows.runs') },
         { to: '/approvals', label: t('approvals.mine') },
+        { to: '/runs/statistics', label: t('statistics.title') },
         { to: '/schedules', label: t('workflows.schedules') },
       ]}
     />
