@@ -404,6 +404,15 @@ await step('the workflow behind the inspection, task by task', async () => {
   await app.getByRole('button', { name: 'Open the workflow' }).click();
   await page.waitForURL(/\/runs\/.+/);
   seen.run = idOf(page.url());
+  const drawing = page.getByRole('group', { name: 'Drawing of inspection-center.inspect' });
+  await drawing.getByRole('button', { name: /^plan,.*Succeeded/ }).click();
+  await has(page.getByRole('region', { name: 'Task plan' }), 'inspection');
+  await look('29-run-drawing');
+  await page.getByText('Timeline', { exact: true }).click();
+  await visible(page.getByRole('region', { name: 'Timeline' }).getByRole('button', { name: /^plan, Succeeded/ }));
+  await look('29-run-timeline');
+  await page.getByRole('button', { name: 'Close', exact: true }).click();
+  await page.getByText('List', { exact: true }).click();
   await visible(page.getByRole('heading', { name: 'inspection-center.inspect' }));
   for (const task of ['plan', 'batches', 'prepare', 'job', 'grade', 'finish']) await visible(taskRow(task));
   await taskRow('plan').click();
@@ -417,6 +426,48 @@ await step('the workflow behind the inspection, task by task', async () => {
   await page.getByRole('link', { name: 'Runs', exact: true }).click();
   await until('both runs', async () => (await page.locator('tbody tr').count()) === 2);
   await look('30-runs');
+});
+
+await step('a workflow drawn: a task from the palette, the keyboard, a rehearsal, two versions compared', async () => {
+  await page.goto(`${BASE}/workflows/new`);
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('drawn');
+  const drawing = page.getByRole('group', { name: 'Drawing of drawn' });
+  await drawing.getByRole('button', { name: /^ask, Call, job.run/ }).click();
+  await visible(page.getByRole('region', { name: 'Task ask' }));
+  await page.getByRole('button', { name: 'Add a task' }).first().click();
+  const palette = page.getByRole('dialog');
+  await palette.getByRole('textbox', { name: 'Search blocks and actions' }).fill('set data');
+  await palette.getByRole('button', { name: /Set data/ }).click();
+  await drawing.getByRole('button', { name: /^set, Set data/ }).press('Alt+ArrowUp');
+  await drawing.getByRole('button', { name: /^set, Set data/ }).press('Control+d');
+  await visible(drawing.getByRole('button', { name: /^set-2, Set data/ }));
+  await look('31-canvas');
+  await page.getByRole('button', { name: 'Rehearse' }).click();
+  await page.getByRole('button', { name: 'Begin the rehearsal' }).click();
+  await visible(page.getByText('Step 1 of 3'));
+  await page.getByRole('button', { name: 'A step on' }).click();
+  await visible(page.getByText('Step 2 of 3'));
+  await look('31-rehearsal');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.waitForURL(/\/workflows\/drawn$/);
+  await page.getByRole('button', { name: 'Edit', exact: true }).click();
+  await drawing.getByRole('button', { name: /^set-2, Set data/ }).press('Delete');
+  await drawing.getByRole('button', { name: /^set-2/ }).waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.getByRole('button', { name: 'Versions', exact: true }).click();
+  const versions = page.getByRole('dialog', { name: 'Versions of drawn' });
+  await visible(versions.getByText('Taken away: 1'));
+  await look('31-versions');
+  await page.keyboard.press('Escape');
+});
+
+await step('runs: several at once with one reason, and their figures', async () => {
+  await page.goto(`${BASE}/runs`);
+  await page.getByRole('checkbox', { name: 'Choose all on this page' }).check();
+  await visible(page.getByRole('button', { name: /^Retry \(0\)/ }));
+  await page.getByRole('link', { name: 'Statistics', exact: true }).click();
+  await visible(page.getByRole('heading', { name: 'Why runs failed' }));
+  await look('32-statistics');
 });
 
 await step('Jobs shows the executions behind the runs, with output', async () => {
@@ -638,6 +689,9 @@ const PAGES = {
   'workflow-new': '/workflows/new',
   runs: '/runs',
   run: `/runs/${seen.run}`,
+  'run-timeline': `/runs/${seen.run}?view=timeline`,
+  'run-list': `/runs/${seen.run}?view=list`,
+  statistics: '/runs/statistics',
   schedules: '/schedules',
   approvals: '/approvals',
   catalog: '/catalog',
@@ -681,6 +735,7 @@ const DIALOGS = {
   attribute: ['/models/host', 'Add attribute'],
   'workflow-start': ['/workflows/inspection-center.inspect', 'Start'],
   'workflow-schedule': ['/workflows/inspection-center.inspect', 'Schedule'],
+  'workflow-add': ['/workflows/new', 'Add a task'],
   'schedule-new': ['/schedules', 'New schedule'],
   'user-new': ['/admin/users', 'New user'],
   'data-role-new': ['/admin/data-roles', 'New data role'],
