@@ -9,9 +9,12 @@ import { useI18n } from '../../../i18n';
 import { completions, inner, isExpression, type Name } from './scope';
 
 /** A jq expression, without its braces. */
-export function ExpressionInput({ id, label, value, onChange, names }: { id?: string; label: string; value: string; onChange: (v: string) => void; names: readonly Name[] }) {
-  const caret = useRef(value.length);
-  const [at, setAt] = useState(value.length);
+export function ExpressionInput({ id, label, value: told, onChange, names }: { id?: string; label: string; value: string; onChange: (v: string) => void; names: readonly Name[] }) {
+  const caret = useRef(told.length);
+  const [at, setAt] = useState(told.length);
+  // What is typed stays as it is typed: in the text a blank at the end has no place, in the middle of typing it has.
+  const [typed, setTyped] = useState(told);
+  const value = typed.trim() === told.trim() ? typed : told;
   const { from, names: found } = completions(value, at, names);
   return (
     <AutoComplete
@@ -32,7 +35,10 @@ export function ExpressionInput({ id, label, value, onChange, names }: { id?: st
         caret.current = v.length - (value.length - at);
         setAt(caret.current);
       }}
-      onChange={(v: string) => onChange(v)}
+      onChange={(v: string) => {
+        setTyped(v);
+        onChange(v);
+      }}
     >
       <Input.TextArea
         id={id}

@@ -70,6 +70,14 @@ describe('the editor', () => {
     fireEvent.change(within(panel).getByLabelText('Limit, an expression'), { target: { value: '.n' } });
     expect(text).toContain("with: { model: rack, id: x, limit: '${ .n }' }".replace(/'/g, text.includes('"${ .n }"') ? '"' : "'"));
     expect(text).toContain('# keep');
+    // A blank that is typed on the way to the next word stays.
+    const box = within(panel).getByLabelText('Limit, an expression');
+    fireEvent.change(box, { target: { value: '.n ' } });
+    expect((box as HTMLTextAreaElement).value).toBe('.n ');
+    fireEvent.change(box, { target: { value: '.n | $in' } });
+    fireEvent.select(box, { target: { selectionStart: 8 } });
+    fireEvent.click(await screen.findByText('$input', { selector: 'code' }));
+    await waitFor(() => expect(text).toContain('${ .n | $input }'));
   });
   it('is worked with the keyboard alone', async () => {
     open('zh');

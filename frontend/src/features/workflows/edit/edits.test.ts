@@ -120,6 +120,7 @@ describe('what an expression can name', () => {
     expect(names('/do/2/each').slice(0, 4)).toEqual(['.items', '.total', '.page', '.page["odd name"]']);
     expect(names('/do/0/plan')[0]).toBe('.env');
     expect(names('/do/4/last')[0]).toBe('.done');
+    expect(scopeOf({ do: [{ a: { call: 'cmdb.query' } }, { b: {} }] }, '/do/1/b', []).slice(0, 1)).toEqual([{ text: '.items', from: 'a' }]);
     expect(fieldsOf(null)).toEqual([]);
   });
   it('and the variables around it', () => {

@@ -30,11 +30,24 @@ export function fieldsOf(schema: Json | undefined, prefix = '.', depth = 0): str
   });
 }
 
+/** What the host's own actions answer, where they have no schema that says so. */
+const ANSWERS: Record<string, string[]> = {
+  'cmdb.query': ['.items', '.total', '.next_cursor'],
+  'cmdb.get': ['.id', '.version', '.attributes'],
+  'cmdb.create': ['.id', '.version', '.attributes'],
+  'cmdb.update': ['.id', '.version', '.attributes'],
+  'job.run': ['.status', '.summary', '.results', '.execution', '.duration_ms'],
+  approval: ['.decision', '.votes', '.data'],
+};
+
 /** What is known of a task's output. */
 function outputOf(task: Json | undefined, actions: readonly ActionInfo[]): string[] {
   if (!isObject(task)) return [];
   if (isObject(task.output) && task.output.as !== undefined) return isObject(task.output.as) ? Object.keys(task.output.as).map((k) => `.${k}`) : [];
-  if (typeof task.call === 'string') return fieldsOf(actions.find((a) => a.name === task.call)?.output_schema);
+  if (typeof task.call === 'string') {
+    const promised = fieldsOf(actions.find((a) => a.name === task.call)?.output_schema);
+    return promised.length > 0 ? promised : (ANSWERS[task.call] ?? []);
+  }
   if (isObject(task.set)) return Object.keys(task.set).map((k) => `.${k}`);
   return [];
 }
