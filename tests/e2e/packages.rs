@@ -230,7 +230,7 @@ async fn a_strangers_component_is_packed_unchanged_and_answers() {
     let shop = tempfile::tempdir().unwrap();
     let work = tempfile::tempdir().unwrap();
     let key = build_key().with_extension("key").display().to_string();
-    let text = "id = \"stranger\"\nname = \"Stranger\"\nversion = \"1.2.3\"\napi = \"^0.1\"\npublisher = \"Somebody\"\ndescription = \"Knows nothing of Plenum.\"\n[component]\npath = \"handler.wasm\"\n";
+    let text = "id = \"stranger\"\nname = \"Stranger\"\nversion = \"1.2.3\"\napi = \"^0.1\"\npublisher = \"Somebody\"\ndescription = \"Knows nothing of Plenum.\"\n";
     std::fs::write(work.path().join("plugin.toml"), text).unwrap();
     std::fs::write(work.path().join("handler.wasm"), stranger()).unwrap();
     let out = shop.path().display().to_string();
@@ -244,6 +244,10 @@ async fn a_strangers_component_is_packed_unchanged_and_answers() {
     assert_eq!(answer.headers()["x-mine"], "yes");
     assert!(answer.headers().get_all("set-cookie").iter().all(|c| !c.to_str().unwrap().contains("yes")), "a plugin sets no cookies");
     assert_eq!(answer.text().await.unwrap(), "/some/path?q=1");
+    for (path, seen) in [("", "/"), ("/", "/"), ("/?q=1", "/?q=1")] {
+        let answer = admin.request(Method::GET, &format!("/api/v1/plugins/stranger/http{path}")).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), seen, "its root is reached with a slash and without");
+    }
     // It fails: the caller gets the call's id, and the log of that call says why.
     let p = admin.refused(Method::GET, "/api/v1/plugins/stranger/http/trap", None, StatusCode::BAD_GATEWAY).await;
     assert_eq!(p["code"], "plugin.trap", "{p:#}");

@@ -37,6 +37,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(call_action))
         .routes(routes!(plugin_icon))
         .route("/plugins/{id}/http", any(http_root))
+        // The path of a plugin's own root; `{*path}` matches no empty rest.
+        .route("/plugins/{id}/http/", any(http_root))
         .route("/plugins/{id}/http/{*path}", any(http))
 }
 

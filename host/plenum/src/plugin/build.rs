@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use plenum_runtime::package::{Manifest, PackageWriter, PageKind};
+use plenum_runtime::package::{ComponentSpec, Manifest, PackageWriter, PageKind};
 
 use super::check::{self, Interfaces};
 use super::toolchain::TARGET;
@@ -93,7 +93,11 @@ pub fn read(dir: &Path) -> anyhow::Result<(Manifest, BTreeMap<String, Vec<u8>>)>
 
 /// Packs a component that is there.
 pub fn pack(dir: &Path, component: Option<&Path>, out: &Path, key: Option<&Path>) -> anyhow::Result<()> {
-    let m = manifest(dir)?;
+    let mut m = manifest(dir)?;
+    if component.is_some() {
+        // Who names the component has said all that the table would: a component of others needs none.
+        m.component.get_or_insert_with(|| ComponentSpec { path: "component.wasm".to_owned() });
+    }
     let files = files(dir, &m)?;
     let path = component.map(Path::to_owned).or_else(|| m.component.as_ref().map(|c| dir.join(&c.path)));
     m.check_files(&files, path.is_some())?;
