@@ -37,6 +37,8 @@ export function makeRouter() {
     page('/nodes/$id', () => import('./features/nodes/Node')),
     page('/jobs', () => import('./features/jobs/Jobs')),
     page('/jobs/run', () => import('./features/jobs/RunScript')),
+    page('/jobs/approvals', () => import('./features/jobs/ToApprove')),
+    page('/jobs/rules', () => import('./features/jobs/Rules')),
     page('/jobs/$id', () => import('./features/jobs/Execution')),
     page('/workflows', () => import('./features/workflows/Workflows')),
     page('/workflows/new', () => import('./features/workflows/Definition')),

@@ -509,6 +509,28 @@ await step('Run a script: the output appears while it runs', async () => {
   await look('35-script-done');
 });
 
+await step('A script that a rule finds something in waits for another person', async () => {
+  await nav.getByRole('link', { name: 'Jobs' }).click();
+  await page.getByRole('link', { name: 'Run a script' }).or(page.getByRole('button', { name: 'Run a script' })).first().click();
+  await page.waitForURL(/\/jobs\/run/);
+  await page.locator('.cm-content').click();
+  await page.keyboard.press('ControlOrMeta+End');
+  await page.keyboard.insertText('X=/\nrm -rf "$X"\n');
+  await visible(page.getByText('It blocks: the script does not run'));
+  await page.keyboard.press('ControlOrMeta+A');
+  await page.keyboard.insertText('crontab -r\n');
+  await visible(page.getByText('Another person has to approve it'));
+  await page.getByLabel('Name', { exact: true }).fill('Needs a second pair of eyes');
+  await look('35-findings', { fullPage: true });
+  await page.getByRole('button', { name: 'Run on 1' }).click();
+  await page.waitForURL((u) => /\/jobs\/(?!run)/.test(u.pathname));
+  await visible(page.getByText('Waiting for another person’s approval'));
+  await look('35-waits-for-approval', { fullPage: true });
+  await page.getByRole('button', { name: 'Cancel the job', exact: true }).click();
+  await page.locator('.ant-modal-confirm').getByRole('button', { name: 'Cancel the job', exact: true }).click();
+  await visible(page.locator('.page-head').getByText('Cancelled'));
+});
+
 // ---- the life of an app ----
 
 await step('an app shows what it uses: calls, durations, memory, storage, outbound calls', async () => {
@@ -682,6 +704,8 @@ const PAGES = {
   jobs: '/jobs',
   job: `/jobs/${seen.job}`,
   'run-script': '/jobs/run',
+  'jobs-to-approve': '/jobs/approvals',
+  'job-rules': '/jobs/rules',
   workflows: '/workflows',
   workflow: '/workflows/inspection-center.inspect',
   'workflow-text': '/workflows/inspection-center.inspect?view=text',

@@ -62,6 +62,13 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /cmdb/reviews/{id}/decision" => json!({"decision": "reject"}),
         "POST /jobs/executions" => json!({"script": {"language": "sh", "content": "id"}, "targets": target}),
         "POST /jobs/executions/{id}/retry" => json!({"nodes": [node]}),
+        "POST /jobs/executions/{id}/approve" => json!({"digest": "0"}),
+        "POST /jobs/executions/{id}/refuse" => json!({}),
+        "POST /jobs/scripts/check" => json!({"script": {"language": "sh", "content": "id"}}),
+        "POST /jobs/rules" => {
+            json!({"title": "theirs", "level": "block", "why": "it is theirs", "pattern": {"kind": "command", "commands": [{"names": ["id"]}]}})
+        }
+        "PUT /jobs/rules/{id}" => json!({"level": "warn", "enabled": false}),
         "POST /nodes/enrolment-tokens" => json!({}),
         "POST /node-policies" | "PUT /node-policies/{id}" => json!({"name": "theirs", "nodes": "*", "settings": {"metrics_s": 0}}),
         "PATCH /nodes/{id}" => json!({"name": "mine"}),
@@ -103,6 +110,7 @@ const BARE: &[&str] = &[
     "POST /cmdb/health/runs",
     "POST /catalogs/refresh",
     "POST /jobs/executions/{id}/cancel",
+    "DELETE /jobs/rules/{id}",
     "DELETE /node-policies/{id}",
     "DELETE /nodes/{id}",
     "POST /nodes/{id}/collect",
@@ -131,6 +139,7 @@ async fn state(admin: &Client) -> Value {
         "workflows",
         "nodes/enrolment-tokens",
         "node-policies",
+        "jobs/rules",
     ] {
         all.insert(path.to_owned(), admin.get(&format!("/api/v1/{path}")).await["items"].clone());
     }

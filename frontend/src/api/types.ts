@@ -68,7 +68,7 @@ export interface SystemInfo {
 /** The figures of the home page; null where the reader may not look. "Recent" is the last 24 hours. */
 export interface Overview {
   nodes: { online: number; offline: number } | null;
-  executions: { running: number; succeeded_recent: number; failed_recent: number } | null;
+  executions: { running: number; succeeded_recent: number; failed_recent: number; waiting_approval: number; to_approve: number } | null;
   runs: { running: number; waiting: number } | null;
   apps: { active: number; disabled: number; failed: number } | null;
 }
@@ -356,7 +356,7 @@ export type TargetStatus =
   | 'cancelled'
   | 'lost'
   | 'rejected';
-export type ExecutionStatus = 'running' | 'succeeded' | 'partial' | 'failed' | 'cancelled';
+export type ExecutionStatus = 'waiting_approval' | 'running' | 'succeeded' | 'partial' | 'failed' | 'cancelled';
 
 export interface Targets {
   filter?: { model: string; cel: string } | null;
@@ -398,6 +398,33 @@ export interface RunRequest {
   retry_of?: string;
 }
 
+export type FindingLevel = 'warn' | 'approve' | 'block';
+
+/** Something in a script that a rule looks for. */
+export interface Finding {
+  rule: string;
+  title: string;
+  level: FindingLevel;
+  line: number;
+  column: number;
+  excerpt: string;
+  why: string;
+  advice: string;
+  through: string[];
+}
+
+export interface ExecutionApproval {
+  digest: string;
+  since: string;
+  until: string;
+  approver: string;
+  asker: string | null;
+  decision: 'approved' | 'refused' | 'expired' | null;
+  decided_by: string | null;
+  decided_at: string | null;
+  note: string | null;
+}
+
 export interface Execution {
   id: string;
   name: string;
@@ -433,6 +460,8 @@ export interface Execution {
   duration_ms: number | null;
   origin: string | null;
   summary: Record<'total' | 'pending' | 'waiting' | 'running' | 'succeeded' | 'failed' | 'timed_out' | 'cancelled' | 'lost' | 'rejected', number>;
+  findings: Finding[];
+  approval: ExecutionApproval | null;
 }
 
 export interface TargetResult {

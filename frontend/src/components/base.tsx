@@ -98,6 +98,7 @@ const tones: Record<string, { tone: Tone; shape?: 'hollow' | 'square'; live?: bo
   running: { tone: 'info', live: true },
   compiling: { tone: 'info', live: true },
   waiting: { tone: 'warn', shape: 'hollow', live: true },
+  waiting_approval: { tone: 'warn', shape: 'hollow', live: true },
   pending: { tone: 'idle', shape: 'hollow' },
   skipped: { tone: 'idle', shape: 'hollow' },
   partial: { tone: 'warn', shape: 'square' },

@@ -4,6 +4,7 @@ import { en as quality } from './areas/quality';
 import { en as secrets } from './areas/secrets';
 import { en as remodel } from './areas/remodel';
 import { en as jobs } from './areas/jobs';
+import { en as safety } from './areas/safety';
 import { en as nodes } from './areas/nodes';
 import { en as canvas } from './areas/canvas';
 import { en as workflows } from './areas/workflows';
@@ -492,6 +493,7 @@ export const en = {
   'permission.cmdb.secret': 'Reveal secret attributes',
   'permission.jobs.read': 'Read job results',
   'permission.jobs.run': 'Run scripts on machines',
+  'permission.jobs.manage': 'Manage rules for scripts',
   'permission.nodes.read': 'See nodes',
   'permission.nodes.manage': 'Manage nodes',
   'permission.workflow.read': 'See workflow runs',
@@ -925,6 +927,7 @@ export const en = {
   ...remodel,
   ...secrets,
   ...jobs,
+  ...safety,
   ...nodes,
   ...canvas,
   ...workflows,

@@ -5,6 +5,7 @@ import { zh as quality } from './areas/quality';
 import { zh as secrets } from './areas/secrets';
 import { zh as remodel } from './areas/remodel';
 import { zh as jobs } from './areas/jobs';
+import { zh as safety } from './areas/safety';
 import { zh as nodes } from './areas/nodes';
 import { zh as canvas } from './areas/canvas';
 import { zh as workflows } from './areas/workflows';
@@ -493,6 +494,7 @@ export const zh: Record<keyof typeof en, string> = {
   'permission.cmdb.secret': '查看机密属性',
   'permission.jobs.read': '读取作业结果',
   'permission.jobs.run': '在机器上运行脚本',
+  'permission.jobs.manage': '管理脚本规则',
   'permission.nodes.read': '查看节点',
   'permission.nodes.manage': '管理节点',
   'permission.workflow.read': '查看工作流运行',
@@ -926,6 +928,7 @@ export const zh: Record<keyof typeof en, string> = {
   ...remodel,
   ...secrets,
   ...jobs,
+  ...safety,
   ...nodes,
   ...canvas,
   ...workflows,

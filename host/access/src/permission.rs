@@ -50,6 +50,8 @@ permissions! {
     JobsRead = "jobs.read", Viewer;
     /// Run scripts on nodes, and cancel.
     JobsRun = "jobs.run", Operator;
+    /// Change the rules for scripts and the accounts that they run as.
+    JobsManage = "jobs.manage", Administrator;
     /// Read nodes and their state.
     NodesRead = "nodes.read", Viewer;
     /// Enrol, revoke, rename nodes.

@@ -59,6 +59,15 @@ pub enum JobsError {
     /// An enrolment was refused.
     #[error("{0}")]
     Enrolment(String),
+    /// A rule blocks the script.
+    #[error("the script is not run: {}", .0.iter().map(|f| format!("line {}: {} ({})", f.line, f.title.to_lowercase(), f.rule)).collect::<Vec<_>>().join("; "))]
+    Blocked(Vec<crate::safety::Finding>),
+    /// The execution does not wait for approval.
+    #[error("execution {0} does not wait for approval (any more); look at it again")]
+    NotWaiting(String),
+    /// What was looked at is not what would run.
+    #[error("what would run is not what was looked at; open execution {0} again and decide about what is there")]
+    ApprovalChanged(String),
     /// The node is not connected.
     #[error("node {0} is offline; the request needs its agent: start it, then repeat")]
     NodeOffline(String),
@@ -85,6 +94,7 @@ impl JobsError {
             JobsError::Cmdb { code, .. } => code,
             JobsError::NotFound { what: "node", .. } => "jobs.unknown_node",
             JobsError::NotFound { what: "policy", .. } => "jobs.unknown_policy",
+            JobsError::NotFound { what: "rule", .. } => "jobs.unknown_rule",
             JobsError::NotFound { .. } => "jobs.unknown_execution",
             JobsError::Invalid { code, .. } => code,
             JobsError::NoTargets(_) => "jobs.no_targets",
@@ -92,6 +102,9 @@ impl JobsError {
             JobsError::Busy(_) => "jobs.busy",
             JobsError::AlreadyFinished(_) => "jobs.already_finished",
             JobsError::Enrolment(_) => "jobs.enrolment_refused",
+            JobsError::Blocked(_) => "jobs.script_blocked",
+            JobsError::NotWaiting(_) => "jobs.not_waiting",
+            JobsError::ApprovalChanged(_) => "jobs.approval_changed",
             JobsError::NodeOffline(_) => "jobs.node_offline",
             JobsError::NodeRevoked(_) => "jobs.node_revoked",
             JobsError::Ca(_) => "jobs.ca",

@@ -8,8 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::active::{Active, ActiveTarget, Stage};
 use crate::model::*;
+use crate::safety::{self, Approval, Asked, Level, MOST_WAITING};
 use crate::sql::sealed;
-use crate::writer::{Cmd, FORCED, OFFLINE, blank};
+use crate::writer::{APPROVAL, Cmd, FORCED, OFFLINE, blank};
 use crate::{Inner, Jobs, JobsError, plan, sql};
 
 impl Inner {
@@ -89,6 +90,17 @@ impl Jobs {
             return Err(JobsError::NoTargets(why));
         }
         inner.require_hosts(who, &resolved.targets).await?;
+        let verdict = inner.verdict(who, Asked::of(&request, &resolved.targets), Some(&resolved.targets)).await?;
+        inner.require_allowed(who, &request.name, &verdict).await?;
+        let to_approve = verdict.level == Some(Level::Approve);
+        if to_approve {
+            let sql = "SELECT COUNT(*) AS n FROM job_executions WHERE status = 'waiting_approval'";
+            let waiting = inner.db.fetch_optional(sql, &[]).await?.map(|r| r.int("n")).transpose()?.unwrap_or(0);
+            if u64::try_from(waiting).unwrap_or(0) >= MOST_WAITING {
+                return Err(JobsError::Busy(usize::try_from(waiting).unwrap_or(usize::MAX)));
+            }
+        }
+        let findings = serde_json::to_string(&verdict.findings).unwrap_or_else(|_| "[]".to_owned());
         let (id, now) = (new_id(), now_ms());
         let name = if request.name.trim().is_empty() { "Script".to_owned() } else { request.name.trim().to_owned() };
         let actor = who.actor();
@@ -100,9 +112,9 @@ impl Jobs {
         let mut tx = inner.db.begin().await?;
         let inserted = tx
             .execute(
-                "INSERT INTO job_executions (id, name, status, language, script, args, env, os_user, cwd, timeout_s, wait_s, output_limit, concurrency, total,
-                 key_owner, idem_key, request_digest, created_by, actor, plugin, origin, created_at, strategy, batches, batch_since, retry_of, chain)
-                 VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key_owner, idem_key) DO NOTHING",
+                "INSERT INTO job_executions (id, name, language, script, args, env, os_user, cwd, timeout_s, wait_s, output_limit, concurrency, total,
+                 key_owner, idem_key, request_digest, created_by, actor, plugin, origin, created_at, strategy, batches, batch_since, retry_of, chain, findings, status)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key_owner, idem_key) DO NOTHING",
                 params![
                     &id,
                     &name,
@@ -129,7 +141,9 @@ impl Jobs {
                     i64::try_from(sizes.len()).unwrap_or(i64::MAX),
                     now,
                     request.retry_of.clone(),
-                    chain
+                    chain,
+                    findings,
+                    if to_approve { ExecutionStatus::WaitingApproval } else { ExecutionStatus::Running }.as_str()
                 ],
             )
             .await?;
@@ -143,7 +157,8 @@ impl Jobs {
         let mut targets = Vec::with_capacity(total);
         let numbers = sizes.iter().zip(1_u32..).flat_map(|(size, batch)| std::iter::repeat_n(batch, *size));
         for ((ordinal, t), batch) in resolved.targets.into_iter().enumerate().zip(numbers) {
-            let waits = batch == 1 && !connected.contains(&t.node_id);
+            let waits = !to_approve && batch == 1 && !connected.contains(&t.node_id);
+            let waiting_for = if to_approve { Some(APPROVAL) } else { waits.then_some(OFFLINE) };
             let own = sealed(&inner.config.secrets, &id, &t.node_id, &t.env)?;
             let rev = inner.revs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             rows.push([
@@ -154,8 +169,8 @@ impl Jobs {
                 json!(t.instances).into(),
                 own.into(),
                 if waits { "waiting" } else { "pending" }.into(),
-                waits.then_some(OFFLINE).into(),
-                waits.then_some(now).into(),
+                waiting_for.into(),
+                waiting_for.map(|_| now).into(),
                 rev.into(),
                 batch.into(),
             ]);
@@ -171,14 +186,35 @@ impl Jobs {
             tx.execute(&sql, &piece.concat()).await?;
         }
         let after = json!({"name": name, "language": request.script.language, "script_sha256": hex::encode(Sha256::digest(&request.script.content)),
-            "args": request.args.len(), "env": blank(&env), "user": request.user, "targets": total, "origin": request.origin});
+            "args": request.args.len(), "env": blank(&env), "user": request.user, "targets": total, "origin": request.origin,
+            "findings": verdict.findings.iter().map(|f| json!({"rule": f.rule, "level": f.level, "line": f.line})).collect::<Vec<_>>(), "waits_for_approval": to_approve});
         inner.access.audit(&mut tx, who, "jobs.execution.run", &format!("execution/{id}"), None, Some(&after)).await?;
         let data = json!({"execution_id": id, "name": name, "total": total, "origin": request.origin, "plugin": plugin});
+        let kind = if to_approve { "plenum.job.execution.approval_requested" } else { "plenum.job.execution.started" };
         emit(
             &mut tx,
-            NewEvent { kind: "plenum.job.execution.started".into(), source: "/jobs".into(), subject: format!("execution/{id}"), data },
+            NewEvent { kind: kind.into(), source: "/jobs".into(), subject: format!("execution/{id}"), data },
         )
         .await?;
+        if to_approve {
+            let until = now + i64::try_from(inner.config.approval.as_millis()).unwrap_or(i64::MAX);
+            let approval = Approval {
+                digest: safety::digest(&mut tx, &id).await?,
+                since: now,
+                until,
+                approver: verdict.approver.unwrap_or(plenum_access::Role::Operator),
+                asker: safety::person(&actor),
+                decision: None,
+                decided_by: None,
+                decided_at: None,
+                note: None,
+            };
+            let text = serde_json::to_string(&approval).map_err(|e| JobsError::Server(e.to_string()))?;
+            tx.execute("UPDATE job_executions SET approval = ?, approval_until = ? WHERE id = ?", params![text, until, &id]).await?;
+            tx.commit().await?;
+            inner.next_expiry().await?;
+            return self.find(&id).await;
+        }
         let row = tx.fetch_optional(&format!("SELECT {} FROM job_executions WHERE id = ?", sql::EXECUTION), params![&id]).await?;
         let row = row.ok_or(JobsError::ShuttingDown)?;
         let (spec, at) = (sql::spec(&row, &inner.config.secrets)?, sql::position(&row, 0)?);
@@ -262,7 +298,7 @@ impl Jobs {
             return Ok(Vec::new());
         }
         let since = now_ms() - i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
-        let sql = "SELECT status, COUNT(*) AS n FROM job_executions WHERE status = 'running' GROUP BY status
+        let sql = "SELECT status, COUNT(*) AS n FROM job_executions WHERE status IN ('running', 'waiting_approval') GROUP BY status
                    UNION ALL SELECT status, COUNT(*) AS n FROM job_executions WHERE finished_at >= ? GROUP BY status";
         let rows = self.inner.db.fetch_all(sql, params![since]).await?;
         let counts = rows.iter().map(|r| Ok((r.text("status")?, r.int("n")?))).collect::<Result<Vec<_>, plenum_store::StoreError>>()?;
@@ -350,6 +386,18 @@ impl Jobs {
         let e = inner.visible(who, id).await?;
         if e.status.is_final() {
             return Err(JobsError::AlreadyFinished(id.to_owned()));
+        }
+        if e.status == ExecutionStatus::WaitingApproval {
+            let mut tx = inner.db.begin().await?;
+            let by = who.actor().to_string();
+            let sql = "UPDATE job_executions SET cancelled_by = ?, approval_until = NULL WHERE id = ? AND status = 'waiting_approval' AND approval_until IS NOT NULL";
+            if tx.execute(sql, params![&by, id]).await? == 0 {
+                return Err(JobsError::NotWaiting(id.to_owned()));
+            }
+            inner.end_unbegun(&mut tx, &e, "jobs.cancelled", "cancelled before it started").await?;
+            inner.access.audit(&mut tx, who, "jobs.execution.cancel", &format!("execution/{id}"), None, Some(&json!({"cancelled_by": by}))).await?;
+            tx.commit().await?;
+            return self.find(id).await;
         }
         if e.cancelled_by.is_none() || force {
             let mut tx = inner.db.begin().await?;

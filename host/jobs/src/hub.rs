@@ -410,6 +410,11 @@ impl Hub {
         a.done.cancel();
     }
 
+    /// Something ended that never was under way: whoever waits for it looks again.
+    pub fn nudge(&self) {
+        self.registered.send_modify(|n| *n += 1);
+    }
+
     /// Something that watchers of the execution show has changed.
     pub fn touch(&self, id: &str) {
         if let Some(a) = lock(&self.inner).active.get(id) {

@@ -20,6 +20,7 @@ mod policies;
 mod printed;
 mod retention;
 mod retry;
+pub mod safety;
 mod scope;
 mod server;
 mod sql;
@@ -65,6 +66,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "jobs_runs", version: 3, sql: include_str!("../migrations/runs_3.sql") },
     Migration { set: "jobs_runs", version: 4, sql: include_str!("../migrations/runs_4.sql") },
     Migration { set: "jobs_nodes", version: 1, sql: include_str!("../migrations/nodes_1.sql") },
+    Migration { set: "jobs_safety", version: 1, sql: include_str!("../migrations/safety_1.sql") },
 ];
 
 /// How the job service behaves.
@@ -85,6 +87,8 @@ pub struct JobsConfig {
     pub settle: Duration,
     /// How long a finished execution is kept, with its results and output.
     pub keep: Duration,
+    /// How long an execution may wait for another person's approval.
+    pub approval: Duration,
     /// Most executions that are not finished.
     pub max_active: usize,
     /// `host:port` that agents dial, for the enrolment command.
@@ -104,6 +108,7 @@ impl JobsConfig {
             sweep: Duration::from_secs(1),
             settle: Duration::from_secs(30),
             keep: Duration::from_secs(90 * 24 * 3600),
+            approval: Duration::from_secs(24 * 3600),
             max_active: 10_000,
             agent_address: agent_address.into(),
             secrets,
@@ -137,6 +142,11 @@ pub(crate) struct Inner {
     pub facts: Mutex<HashMap<String, (bytes::Bytes, String)>>,
     pub metrics: metrics::LastValues,
     pub policies: policies::Policies,
+    pub rules: safety::Rules,
+    /// Scripts that are looked at at once: each takes a processor for as long as it takes.
+    pub looking: tokio::sync::Semaphore,
+    /// When the next approval is given up; `i64::MAX` when none waits.
+    pub expiry: AtomicI64,
     pub revs: Arc<AtomicI64>,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
@@ -173,11 +183,16 @@ impl Jobs {
             facts: Mutex::default(),
             metrics: metrics::LastValues::default(),
             policies: policies::Policies::default(),
+            rules: safety::Rules::default(),
+            looking: tokio::sync::Semaphore::new(2),
+            expiry: AtomicI64::new(i64::MAX),
             revs,
             stop,
             tasks,
         });
         inner.policies.load(&inner.db).await?;
+        inner.rules.load(&inner.db).await?;
+        inner.expire_approvals(now_ms()).await?;
         inner.recover().await?;
         inner.tasks.spawn(writer.run(reports_rx, decisions_rx, inner.stop.clone()));
         inner.tasks.spawn(inner.clone().sweep());
@@ -209,13 +224,16 @@ impl Inner {
         tx.execute("UPDATE job_nodes SET state = 'offline', state_since = ? WHERE state = 'online'", plenum_store::params![now]).await?;
         tx.execute(
             "UPDATE job_targets SET status = CASE WHEN status = 'pending' THEN 'waiting' ELSE status END, waiting_for = ?, waiting_since = ?
-             WHERE status IN ('pending', 'running')",
+             WHERE status IN ('pending', 'running') AND execution_id IN (SELECT id FROM job_executions WHERE status = 'running')",
             plenum_store::params![writer::OFFLINE, now],
         )
         .await?;
         tx.commit().await?;
         sql::seal_unfinished(&self.db, &self.config.secrets).await?;
-        for active in sql::active(&self.db, &self.config.secrets).await? {
+        let mut tx = self.db.begin_read().await?;
+        let actives = sql::active(&mut tx, &self.config.secrets, None).await?;
+        tx.rollback().await?;
+        for active in actives {
             let cmds = self.hub.register(active).into_cmds();
             self.decide(cmds);
         }
@@ -234,6 +252,11 @@ impl Inner {
                 _ = ticks.tick() => {}
             }
             let now = now_ms();
+            if now > self.expiry.load(std::sync::atomic::Ordering::Relaxed)
+                && let Err(error) = self.expire_approvals(now).await
+            {
+                tracing::warn!(%error, "giving up what nobody approved failed; trying again");
+            }
             let grace = i64::try_from(self.config.lost_after.as_millis()).unwrap_or(i64::MAX);
             self.decide(self.hub.tick(now).into_cmds());
             let (unsent, gone) = self.hub.overdue(now, grace);

@@ -36,6 +36,8 @@ words! {
 words! {
     /// Where an execution stands.
     ExecutionStatus {
+        /// A rule found something in its script, and another person has to approve it before it begins.
+        WaitingApproval = "waiting_approval",
         /// At least one target has not ended.
         Running = "running",
         /// All targets succeeded.
@@ -110,7 +112,7 @@ impl TargetStatus {
 impl ExecutionStatus {
     /// Whether all targets have ended.
     pub fn is_final(self) -> bool {
-        self != ExecutionStatus::Running
+        !matches!(self, ExecutionStatus::Running | ExecutionStatus::WaitingApproval)
     }
 }
 
@@ -243,6 +245,29 @@ pub struct RunRequest {
     pub retry_of: Option<String>,
 }
 
+impl RunRequest {
+    /// A script, and nothing else said.
+    pub fn of(script: Script) -> RunRequest {
+        RunRequest {
+            name: String::new(),
+            script,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            user: None,
+            cwd: None,
+            timeout_s: None,
+            wait_s: None,
+            targets: Targets::default(),
+            concurrency: None,
+            strategy: Strategy::default(),
+            output_limit: None,
+            key: None,
+            origin: None,
+            retry_of: None,
+        }
+    }
+}
+
 /// What of an execution is to be run again. Without statuses and nodes: all that did not succeed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -324,6 +349,10 @@ pub struct Execution {
     pub retry_of: Option<String>,
     /// Its targets by status.
     pub summary: Summary,
+    /// What the rules found in its script, worst first.
+    pub findings: Vec<crate::safety::Finding>,
+    /// Whether it was to be approved, and by whom it was.
+    pub approval: Option<crate::safety::Approval>,
 }
 
 /// How far an execution is in its strategy. Times in milliseconds since 1970 UTC.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use plenum_store::secrets::{Secrets, SecretsError, is_sealed};
-use plenum_store::{Db, Row, StoreError, Value, now_ms, params};
+use plenum_store::{Db, Row, StoreError, Tx, Value, now_ms, params};
 
 use serde_json::{Map, Value as Json};
 
@@ -66,8 +66,8 @@ fn opened(secrets: &Secrets, execution: &str, node: &str, env: &Json) -> Result<
 pub(crate) async fn seal_unfinished(db: &Db, secrets: &Secrets) -> Result<()> {
     let rows = db
         .fetch_all(
-            "SELECT id AS execution, '' AS node, env FROM job_executions WHERE status = 'running' UNION ALL
-             SELECT t.execution_id AS execution, t.node_id AS node, t.env FROM job_targets t JOIN job_executions e ON e.id = t.execution_id WHERE e.status = 'running'",
+            "SELECT id AS execution, '' AS node, env FROM job_executions WHERE status IN ('running', 'waiting_approval') UNION ALL
+             SELECT t.execution_id AS execution, t.node_id AS node, t.env FROM job_targets t JOIN job_executions e ON e.id = t.execution_id WHERE e.status IN ('running', 'waiting_approval')",
             &[],
         )
         .await?;
@@ -97,14 +97,14 @@ pub async fn forget_secret_environments(db: &Db) -> Result<usize> {
     let holds = |env: &Json| env.as_object().is_some_and(|o| o.values().any(is_sealed));
     let mut tx = db.begin().await?;
     let mut ended = BTreeSet::new();
-    for row in &tx.fetch_all("SELECT id, env FROM job_executions WHERE status = 'running'", &[]).await? {
+    for row in &tx.fetch_all("SELECT id, env FROM job_executions WHERE status IN ('running', 'waiting_approval')", &[]).await? {
         let (id, env) = (row.text("id")?, row.json("env")?);
         if holds(&env) {
             tx.execute("UPDATE job_executions SET env = ? WHERE id = ?", params![blank(&env), &id]).await?;
             ended.insert(id);
         }
     }
-    let targets = "SELECT t.execution_id, t.node_id, t.env FROM job_targets t JOIN job_executions e ON e.id = t.execution_id WHERE e.status = 'running'";
+    let targets = "SELECT t.execution_id, t.node_id, t.env FROM job_targets t JOIN job_executions e ON e.id = t.execution_id WHERE e.status IN ('running', 'waiting_approval')";
     for row in &tx.fetch_all(targets, &[]).await? {
         let (id, node, env) = (row.text("execution_id")?, row.text("node_id")?, row.json("env")?);
         if holds(&env) {
@@ -123,7 +123,12 @@ pub async fn forget_secret_environments(db: &Db) -> Result<usize> {
 pub(crate) const EXECUTION: &str =
     "id, name, status, language, script, args, env, os_user, cwd, timeout_s, wait_s, output_limit, concurrency, total, created_by,
     plugin, origin, cancelled_by, created_at, started_at, finished_at, request_digest, strategy, batches, batch, batch_since, resume_at,
-    stopped_at, stop_code, stop_reason, retry_of";
+    stopped_at, stop_code, stop_reason, retry_of, findings, approval, approved_at";
+
+/// From when the time limit of the whole counts.
+fn begun_at(r: &Row) -> Result<i64> {
+    Ok(r.opt_int("approved_at")?.unwrap_or(r.int("created_at")?))
+}
 
 fn deadline(created_at: i64, strategy: &Strategy) -> Option<i64> {
     strategy.total_timeout_s.map(|s| created_at + i64::from(s) * 1000)
@@ -140,7 +145,7 @@ pub(crate) fn execution(r: &Row) -> Result<Execution> {
         since,
         resume_at,
         wait_until: resume_at.unwrap_or(since) + i64::from(wait_s) * 1000,
-        deadline: deadline(created_at, &strategy),
+        deadline: deadline(begun_at(r)?, &strategy),
         stopped_at: r.opt_int("stopped_at")?,
         stop_code: r.opt_text("stop_code")?,
         stop_reason: r.opt_text("stop_reason")?,
@@ -170,6 +175,8 @@ pub(crate) fn execution(r: &Row) -> Result<Execution> {
         cancelled_by: r.opt_text("cancelled_by")?,
         retry_of: r.opt_text("retry_of")?,
         summary: Summary::default(),
+        findings: serde_json::from_str(&r.text("findings")?).map_err(|e| StoreError::Corrupt(format!("findings of an execution: {e}")))?,
+        approval: crate::safety::stored_approval(r)?,
     })
 }
 
@@ -312,7 +319,7 @@ pub(crate) fn spec(r: &Row, secrets: &Secrets) -> Result<Spec> {
         concurrency: usize::try_from(r.int("concurrency")?).unwrap_or(0),
         wait_ms: r.int("wait_s")? * 1000,
         tolerated,
-        deadline: deadline(r.int("created_at")?, &strategy),
+        deadline: deadline(begun_at(r)?, &strategy),
         strategy,
     })
 }
@@ -329,10 +336,12 @@ pub(crate) fn position(r: &Row, failures: u64) -> Result<Position> {
     })
 }
 
-/// Everything that is unfinished.
-pub(crate) async fn active(db: &Db, secrets: &Secrets) -> Result<Vec<Active>> {
+/// Everything that is unfinished and has begun, or one of that.
+pub(crate) async fn active(db: &mut Tx, secrets: &Secrets, only: Option<&str>) -> Result<Vec<Active>> {
     let mut out = Vec::new();
-    for r in db.fetch_all(&format!("SELECT {EXECUTION} FROM job_executions WHERE status = 'running' ORDER BY id"), &[]).await? {
+    let one = if only.is_some() { " AND id = ?" } else { "" };
+    let values: Vec<Value> = only.into_iter().map(Value::from).collect();
+    for r in db.fetch_all(&format!("SELECT {EXECUTION} FROM job_executions WHERE status = 'running'{one} ORDER BY id"), &values).await? {
         let spec = spec(&r, secrets)?;
         let sql = "SELECT node_id, env, sent_at, batch FROM job_targets WHERE execution_id = ? AND status IN ('pending', 'waiting', 'running') ORDER BY ordinal";
         let mut targets = Vec::new();

@@ -78,6 +78,7 @@ impl Watcher {
             tokio::time::sleep_until(at).await;
         }
         // Before the reading, so that what comes during it is noticed after.
+        let mut registrations = self.jobs.inner.hub.registrations();
         let watch = self.jobs.inner.hub.watch(&self.id);
         let execution = self.jobs.find(&self.id).await?;
         let (of, mut values) = within(&self.scope.output);
@@ -122,12 +123,16 @@ impl Watcher {
         if changed || moved || self.over {
             self.ready.push_back((self.cursor, WatchEvent::Execution(Box::new(execution))));
         }
-        if self.ready.is_empty()
-            && let Some((mut changed, done)) = watch
-        {
-            tokio::select! {
-                _ = changed.changed() => {}
-                () = done.cancelled() => {}
+        if self.ready.is_empty() {
+            match watch {
+                Some((mut changed, done)) => tokio::select! {
+                    _ = changed.changed() => {}
+                    () = done.cancelled() => {}
+                },
+                // Not under way yet: it waits for approval, or is being written.
+                None => {
+                    let _ = registrations.changed().await;
+                }
             }
         }
         Ok(())

@@ -735,6 +735,9 @@ impl Writer {
 /// What a target waits for whose agent is not connected.
 pub(crate) const OFFLINE: &str = "its agent to connect";
 
+/// What a target waits for whose execution is to be approved.
+pub(crate) const APPROVAL: &str = "another person's approval";
+
 /// The code of a target that ended by itself and not all of whose output came.
 pub(crate) const OUTPUT_INCOMPLETE: &str = "jobs.output_incomplete";
 

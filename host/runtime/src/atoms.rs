@@ -252,7 +252,11 @@ impl Plugins {
     pub(crate) async fn run_job(&self, ctx: &ActionContext, request: RunRequest) -> Result<plenum_jobs::Execution, ActionError> {
         let jobs = self.services().jobs.clone();
         let execution = self.begin_job(ctx, request).await?;
-        ctx.waiting.waiting(format!("job {} on {} targets", execution.id, execution.summary.total), None);
+        let what = match execution.status {
+            plenum_jobs::ExecutionStatus::WaitingApproval => "another person's approval of job",
+            _ => "job",
+        };
+        ctx.waiting.waiting(format!("{what} {} on {} targets", execution.id, execution.summary.total), None);
         tokio::select! {
             ended = jobs.wait(&execution.id) => ended.map_err(job_error),
             () = ctx.cancel.cancelled() => {

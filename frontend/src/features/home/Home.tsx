@@ -40,6 +40,7 @@ export default function Home() {
         <Figure to="/nodes?state=online" value={o?.nodes?.online} label="home.online" tone={o?.nodes?.online ? 'online' : 'unknown'} />
         <Figure to="/nodes?state=offline" value={o?.nodes?.offline} label="home.offline" tone={o?.nodes?.offline ? 'offline' : 'unknown'} />
         <Figure to="/jobs?status=running" value={o ? running : undefined} label="home.running" tone={running > 0 ? 'running' : 'unknown'} />
+        {(o?.executions?.to_approve ?? 0) > 0 && <Figure to="/jobs/approvals" value={o?.executions?.to_approve} label="home.toApprove" tone="waiting_approval" />}
         <Figure to="/jobs?status=failed" value={o?.executions?.failed_recent} label="home.failed" tone={o?.executions?.failed_recent ? 'failed' : 'unknown'} />
         <Figure to="/apps" value={plugins.data?.items.length} label="home.apps" tone={o?.apps?.failed ? 'failed' : apps.length > 0 ? 'active' : 'unknown'} />
       </div>

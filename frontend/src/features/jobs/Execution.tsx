@@ -13,6 +13,7 @@ import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { ApprovalNote } from './ApprovalNote';
 import { Groups, OutputSearch } from './Groups';
 import { Origin } from './Origin';
 import { RetryDialog } from './Retry';
@@ -85,7 +86,7 @@ export default function Execution() {
   const { modal } = App.useApp();
   const { id = '' } = useParams({ strict: false }) as { id?: string };
   const execution = useQuery({ queryKey: ['jobs', 'one', id], queryFn: () => api.jobs.get(id) });
-  const running = execution.data?.status === 'running';
+  const running = execution.data?.status === 'running' || execution.data?.status === 'waiting_approval';
   // What the page shows decides what the stream brings.
   const [visible, setVisible] = useState({ shown: '', open: '' });
   const signal = useLive(id, running, visible.shown, visible.open);
@@ -160,6 +161,7 @@ export default function Execution() {
           <ProgressNote execution={e} />
         </div>
       </Panel>
+      <ApprovalNote execution={e} />
       {retrying && <RetryDialog execution={e} nodes={retrying === true ? undefined : retrying} onClose={() => setRetrying(null)} />}
       <Groups execution={e} onPick={() => setPage((n) => n + 1)} />
       <Results key={page} execution={e} signal={signal} onShow={setVisible} onRetry={setRetrying} />

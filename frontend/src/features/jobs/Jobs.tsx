@@ -9,10 +9,12 @@ import { ResourceList, type ListColumn } from '../../components/ResourceList';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { JobsToApprove } from './ApprovalNote';
 import { Origin } from './Origin';
 import { SummaryBar } from './SummaryBar';
+import { JobTabs } from './tabs';
 
-export const EXECUTION_STATES = ['running', 'succeeded', 'partial', 'failed', 'cancelled'] as const;
+export const EXECUTION_STATES = ['waiting_approval', 'running', 'succeeded', 'partial', 'failed', 'cancelled'] as const;
 
 export default function Jobs() {
   const { t } = useI18n();
@@ -62,6 +64,8 @@ export default function Jobs() {
         }
         actions={run}
       />
+      <JobTabs />
+      <JobsToApprove />
       <ResourceList<Execution>
         id="jobs"
         label={t('nav.jobs')}

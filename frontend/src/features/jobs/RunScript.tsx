@@ -13,6 +13,7 @@ import { uuid } from '../../components/id';
 import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
+import { ScriptFindings } from './Findings';
 import { Pasted } from './Pasted';
 import { StrategyFields, strategyDraft, strategyOf, type StrategyDraft } from './Strategy';
 
@@ -77,6 +78,7 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
   const [picked, setPicked] = useState<string[]>(nodes ?? []);
   const [pasted, setPasted] = useState('');
   const [skip, setSkip] = useState(false);
+  const [place, setPlace] = useState<{ line: number }>();
   const [problem, setProblem] = useState<unknown>(null);
   const key = useRef(uuid());
 
@@ -178,10 +180,11 @@ function Editor({ old, nodes }: { old?: Execution; nodes?: string[] }) {
             >
               <div className="body">
                 <Suspense fallback={<Loading />}>
-                  <CodeEditor language={language} value={content} onChange={setContent} label={t('jobs.script')} minHeight={220} />
+                  <CodeEditor language={language} value={content} onChange={setContent} label={t('jobs.script')} minHeight={220} goto={place} />
                 </Suspense>
               </div>
             </Panel>
+            <ScriptFindings script={{ language, content }} targets={none ? undefined : targets} onGo={(line) => setPlace({ line })} />
             <Panel title={t('jobs.how')}>
               <div className="form-grid">
                 <Form.Item name="name" label={t('jobs.name')} rules={[{ required: true, whitespace: true, message: t('form.required') }]}>

@@ -11,6 +11,7 @@ import { check, defaults, type FieldError } from '../../components/SchemaForm';
 import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
+import { JobsToApprove } from '../jobs/ApprovalNote';
 import { asSchema, InputFields } from './StartDialog';
 import { WorkflowTabs } from './tabs';
 
@@ -91,6 +92,7 @@ export default function Approvals() {
     <div className="page">
       <PageHead title={t('approvals.mine')} crumbs={[{ label: t('nav.workflows'), to: '/workflows' }]} />
       <WorkflowTabs />
+      <JobsToApprove />
       <ResourceList<Approval>
         id="approvals"
         label={t('approvals.mine')}

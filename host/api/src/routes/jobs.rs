@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::jobs_safety::{ExecutionApprovalJson, FindingJson};
 use super::jobs_types::{EarlierTargetsJson, ProgressJson, StrategyJson, UnmatchedJson};
 use super::nodes::word;
 use crate::App;
@@ -52,7 +53,7 @@ pub struct ScriptJson {
 pub struct ExecutionJson {
     id: String,
     name: String,
-    /// `running`, `succeeded`, `partial`, `failed` or `cancelled`.
+    /// `waiting_approval`, `running`, `succeeded`, `partial`, `failed` or `cancelled`.
     status: &'static str,
     script: ScriptJson,
     args: Vec<String>,
@@ -78,6 +79,10 @@ pub struct ExecutionJson {
     /// The execution that it repeats.
     retry_of: Option<String>,
     summary: SummaryJson,
+    /// What the rules found in its script, worst first.
+    findings: Vec<FindingJson>,
+    /// Whether it was to be approved by another person, and by whom it was.
+    approval: Option<ExecutionApprovalJson>,
 }
 
 /// Targets by status.
@@ -140,6 +145,8 @@ impl From<Execution> for ExecutionJson {
             cancelled_by: e.cancelled_by,
             retry_of: e.retry_of,
             summary: e.summary.into(),
+            findings: e.findings.into_iter().map(FindingJson::from).collect(),
+            approval: e.approval.map(ExecutionApprovalJson::from),
         }
     }
 }
@@ -236,7 +243,7 @@ impl From<TargetResult> for TargetJson {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ExecutionsQuery {
-    /// `running`, `succeeded`, `partial`, `failed` or `cancelled`.
+    /// `waiting_approval`, `running`, `succeeded`, `partial`, `failed` or `cancelled`.
     status: Option<String>,
     /// Text in the name, the maker or the origin.
     search: Option<String>,

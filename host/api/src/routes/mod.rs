@@ -17,6 +17,7 @@ pub mod events;
 pub mod jobs;
 pub mod jobs_results;
 pub mod jobs_retry;
+pub mod jobs_safety;
 pub mod jobs_types;
 pub mod node_metrics;
 pub mod nodes;
@@ -51,6 +52,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(jobs::router())
         .merge(jobs_results::router())
         .merge(jobs_retry::router())
+        .merge(jobs_safety::router())
         .merge(node_metrics::router())
         .merge(nodes::router())
         .merge(overview::router())

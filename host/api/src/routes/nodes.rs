@@ -35,6 +35,14 @@ impl From<JobsError> for ApiError {
             JobsError::Invalid { field, message, .. } => {
                 ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, "A value is not valid", message).at(field)
             }
+            JobsError::Blocked(findings) => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, "A rule blocks the script", detail)
+                .at("/script/content")
+                .with_errors(findings.into_iter().map(|f| {
+                    let advice = if f.advice.is_empty() { String::new() } else { format!(" {}", f.advice) };
+                    ("/script/content".to_owned(), format!("line {}, column {}: {} ({}). {}{advice}", f.line, f.column, f.title, f.rule, f.why))
+                })),
+            JobsError::NotWaiting(_) => conflict("It does not wait"),
+            JobsError::ApprovalChanged(_) => conflict("It has changed"),
             JobsError::Cmdb { .. } => {
                 ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, "The targets cannot be resolved", detail).at("/targets")
             }

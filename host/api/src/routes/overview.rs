@@ -52,6 +52,10 @@ pub struct ExecutionFigures {
     succeeded_recent: u64,
     /// Failed on some targets or on all.
     failed_recent: u64,
+    /// Wait for another person's approval.
+    waiting_approval: u64,
+    /// Of these, the ones that the caller may decide.
+    to_approve: u64,
 }
 
 /// Workflow runs that have not ended.
@@ -114,8 +118,12 @@ async fn executions(app: &App, who: &Principal) -> ApiResult<ExecutionFigures> {
             ExecutionStatus::Running => f.running += n,
             ExecutionStatus::Succeeded => f.succeeded_recent += n,
             ExecutionStatus::Partial | ExecutionStatus::Failed => f.failed_recent += n,
+            ExecutionStatus::WaitingApproval => f.waiting_approval += n,
             ExecutionStatus::Cancelled => {}
         }
+    }
+    if f.waiting_approval > 0 {
+        f.to_approve = app.jobs.waiting_approval_count(who).await?;
     }
     Ok(f)
 }

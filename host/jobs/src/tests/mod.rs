@@ -7,6 +7,7 @@ mod faults;
 mod metrics;
 mod results;
 mod rules;
+mod safety;
 mod strategy;
 mod support;
 mod trust;

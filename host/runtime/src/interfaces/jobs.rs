@@ -12,8 +12,8 @@ pub(crate) fn jobs_status(e: &JobsError) -> u16 {
     match e {
         JobsError::Access(AccessError::Denied(_)) => 403,
         JobsError::NotFound { .. } => 404,
-        JobsError::Invalid { .. } | JobsError::NoTargets(_) | JobsError::Enrolment(_) | JobsError::Cmdb { .. } => 422,
-        JobsError::KeyConflict { .. } | JobsError::AlreadyFinished(_) | JobsError::NodeOffline(_) | JobsError::NodeRevoked(_) => 409,
+        JobsError::Invalid { .. } | JobsError::Blocked(_) | JobsError::NoTargets(_) | JobsError::Enrolment(_) | JobsError::Cmdb { .. } => 422,
+        JobsError::KeyConflict { .. } | JobsError::NotWaiting(_) | JobsError::ApprovalChanged(_) | JobsError::AlreadyFinished(_) | JobsError::NodeOffline(_) | JobsError::NodeRevoked(_) => 409,
         JobsError::Busy(_) => 429,
         JobsError::ShuttingDown => 503,
         JobsError::Access(_) | JobsError::Store(_) | JobsError::Ca(_) | JobsError::Server(_) => 500,
@@ -31,7 +31,13 @@ fn count(n: u64) -> u32 {
 fn execution(e: plenum_jobs::Execution) -> Execution {
     let s = &e.summary;
     Execution {
-        status: e.status.as_str().to_owned(),
+        // The contract knows no approval: to a plugin it has begun, and each of its targets says what it waits for.
+        status: match e.status {
+            plenum_jobs::ExecutionStatus::WaitingApproval => plenum_jobs::ExecutionStatus::Running,
+            status => status,
+        }
+        .as_str()
+        .to_owned(),
         total: count(s.total),
         pending: count(s.pending + s.waiting),
         running: count(s.running),

@@ -32,6 +32,7 @@ const FOR_PEOPLE: &[Permission] = &[
     Permission::UsersManage,
     Permission::AuditRead,
     Permission::NodesManage,
+    Permission::JobsManage,
     Permission::PluginsManage,
     Permission::CmdbModel,
     Permission::WorkflowWrite,
