@@ -16,6 +16,8 @@ export function ExpressionInput({ id, label, value: told, onChange, names }: { i
   const [typed, setTyped] = useState(told);
   const value = typed.trim() === told.trim() ? typed : told;
   const { from, names: found } = completions(value, at, names);
+  // One of several lines needs the room; completion is for the short ones.
+  if (told.includes('\n')) return <Input.TextArea id={id} aria-label={label} className="mono-input" spellCheck={false} autoSize={{ minRows: 2, maxRows: 12 }} value={value} onChange={(e) => { setTyped(e.target.value); onChange(e.target.value); }} />;
   return (
     <AutoComplete
       style={{ width: '100%' }}
@@ -40,14 +42,7 @@ export function ExpressionInput({ id, label, value: told, onChange, names }: { i
         onChange(v);
       }}
     >
-      <Input.TextArea
-        id={id}
-        aria-label={label}
-        autoSize={{ minRows: 1, maxRows: 8 }}
-        className="mono-input"
-        spellCheck={false}
-        onSelect={(e) => setAt((e.target as HTMLTextAreaElement).selectionStart)}
-      />
+      <Input id={id} aria-label={label} className="mono-input" spellCheck={false} onSelect={(e) => setAt((e.target as HTMLInputElement).selectionStart ?? value.length)} />
     </AutoComplete>
   );
 }

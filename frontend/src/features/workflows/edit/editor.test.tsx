@@ -1,3 +1,4 @@
+import axe from 'axe-core';
 import { fireEvent, screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
@@ -8,6 +9,9 @@ import { answerOf, BLOCKS, callOf, exampleOf } from './blocks';
 import Editor from './Editor';
 import { useTextHistory } from './history';
 import { spotsOf } from './Palette';
+
+/** What axe finds, without what only a layout engine can say. */
+const barriers = async () => (await axe.run(document.body, { rules: { 'color-contrast': { enabled: false }, region: { enabled: false } } })).violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(' ').slice(0, 300)}`);
 
 const ACTION = { name: 'cmdb.get', title: { en: 'Get a record', zh: '读取记录' }, description: 'Reads it', input_schema: { type: 'object', required: ['model', 'id'], properties: { model: { type: 'string', title: 'Model' }, id: { type: 'string' }, limit: { type: 'integer', title: 'Limit' } } }, output_schema: { type: 'object', properties: { hostname: { type: 'string' } } } };
 const TEXT = `# Mine.
@@ -64,6 +68,7 @@ describe('the editor', () => {
     fireEvent.click(await screen.findByRole('button', { name: /^then, .*Problems: 1/ }));
     const panel = await screen.findByRole('region', { name: 'Task then' });
     expect(within(panel).getByText('there is no x')).toBeTruthy();
+    expect(await barriers()).toEqual([]);
     fireEvent.change(within(panel).getByDisplayValue('host'), { target: { value: 'rack' } });
     expect(text).toContain('with: { model: rack, id: x }');
     fireEvent.click(within(panel).getByRole('button', { name: 'Limit: as an expression' }));
@@ -73,7 +78,7 @@ describe('the editor', () => {
     // A blank that is typed on the way to the next word stays.
     const box = within(panel).getByLabelText('Limit, an expression');
     fireEvent.change(box, { target: { value: '.n ' } });
-    expect((box as HTMLTextAreaElement).value).toBe('.n ');
+    expect((box as HTMLInputElement).value).toBe('.n ');
     fireEvent.change(box, { target: { value: '.n | $in' } });
     fireEvent.select(box, { target: { selectionStart: 8 } });
     fireEvent.click(await screen.findByText('$input', { selector: 'code' }));

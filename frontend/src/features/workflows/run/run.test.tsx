@@ -1,3 +1,4 @@
+import axe from 'axe-core';
 import { fireEvent, screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Run, Task } from '../../../api/types';
@@ -6,6 +7,9 @@ import { graphOf } from '../canvas/graph';
 import RunViews from './RunViews';
 import { pictureOf, roundsOf } from './states';
 import { bar, inView, marks } from './timeline';
+
+/** What axe finds, without what only a layout engine can say. */
+const barriers = async () => (await axe.run(document.body, { rules: { 'color-contrast': { enabled: false }, region: { enabled: false } } })).violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(' ').slice(0, 300)}`);
 
 const SOURCE = `do:
 - plan: {set: {x: 1}}
@@ -116,6 +120,7 @@ describe('the views of a run', () => {
     expect(panel.textContent).toContain('in-1');
     expect(within(panel).getByRole('button', { name: 'Act on plan' })).toBeTruthy();
     expect(within(panel).getByRole('combobox', { name: 'It began 2 times' })).toBeTruthy();
+    expect(await barriers()).toEqual([]);
     fireEvent.click(within(panel).getByRole('button', { name: 'Close' }));
     await waitFor(() => expect(screen.queryByRole('region', { name: 'Task plan' })).toBeNull());
   });
@@ -124,6 +129,7 @@ describe('the views of a run', () => {
     show(<RunViews run={run} live />, { path: '/?view=timeline', locale: 'zh' });
     const gantt = await screen.findByRole('region', { name: '时间线' });
     expect(within(gantt).getAllByRole('button', { name: /^plan/ })).toHaveLength(2);
+    expect(await barriers()).toEqual([]);
     fireEvent.click(screen.getByText('列表'));
     await waitFor(() => expect(document.querySelectorAll('.task')).toHaveLength(2));
   });
