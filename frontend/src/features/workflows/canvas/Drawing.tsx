@@ -82,6 +82,17 @@ function Inner({ graph, label, states = null, problems = null, changes = null, r
     whole(true);
   }, [whole, paneW, placed]);
 
+  // A panel that opens beside it takes its room from both sides: what was in the middle stays there.
+  const before = useRef(0);
+  useEffect(() => {
+    const by = paneW - before.current;
+    if (before.current > 0 && shownOnce.current && Math.abs(by) > 100) {
+      const { x, y, zoom } = flow.getViewport();
+      void flow.setViewport({ x: x + by / 2, y, zoom });
+    }
+    before.current = paneW;
+  }, [flow, paneW]);
+
   const goTo = useCallback(
     (id: string, focus = true) => {
       const b = boxes.get(id);
