@@ -121,6 +121,8 @@ export default function Editor({ name, history, view }: { name: string; history:
       }}
     />
   );
+  /** What catches is a part of the task that tries: its form has it. */
+  const select = (id: string | null) => setSelected(id !== null && graph.nodes.get(id)?.kind === 'catch' ? (graph.nodes.get(id)?.parent ?? null) : id);
   /** A task that is chosen during a rehearsal is the step to look at. */
   const jump = (value: Rehearsed, id: string | null) => {
     const step = value.result.tasks.findIndex((x) => x.pointer === id);
@@ -133,7 +135,7 @@ export default function Editor({ name, history, view }: { name: string; history:
           {graph.broken}
         </Note>
       )}
-      <Drawing graph={graph} label={t('canvas.of', { name: name || t('workflows.new') })} problems={problems} states={picture?.states ?? null} rounds={picture?.rounds ?? null} selected={rehearsing ? (now?.pointer ?? null) : selected} onSelect={rehearsing ? played && ((id) => jump(played, id)) : setSelected} onKey={keys} />
+      <Drawing graph={graph} label={t('canvas.of', { name: name || t('workflows.new') })} problems={problems} states={picture?.states ?? null} rounds={picture?.rounds ?? null} selected={rehearsing ? (now?.pointer ?? null) : selected} onSelect={rehearsing ? played && ((id) => jump(played, id)) : select} onKey={keys} />
       <p className="faint only-wide" style={{ padding: '4px 12px', fontSize: 12 }}>
         {t('edit.keys')}
       </p>

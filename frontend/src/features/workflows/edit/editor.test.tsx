@@ -6,6 +6,7 @@ import { host, show } from '../../../test/page';
 import { graphOf } from '../canvas/graph';
 import { TEMPLATES } from '../templates';
 import { answerOf, BLOCKS, callOf, exampleOf } from './blocks';
+import { addTask } from './edits';
 import Editor from './Editor';
 import { useTextHistory } from './history';
 import { spotsOf } from './Palette';
@@ -83,6 +84,16 @@ describe('the editor', () => {
     fireEvent.select(box, { target: { selectionStart: 8 } });
     fireEvent.click(await screen.findByText('$input', { selector: 'code' }));
     await waitFor(() => expect(text).toContain('${ .n | $input }'));
+  });
+  it('adds to what catches, and shows it in the form of the task that tries', async () => {
+    open();
+    fireEvent.click((await screen.findAllByRole('button', { name: 'Add a task' }))[0] as HTMLElement);
+    fireEvent.click(await screen.findByRole('button', { name: /^Try/ }));
+    fireEvent.click(await screen.findByRole('button', { name: /^On error, status = 503, Retried 3×, 10 s/ }));
+    const panel = await screen.findByRole('region', { name: 'Task try' });
+    fireEvent.change(within(panel).getByDisplayValue('503'), { target: { value: '504' } });
+    await waitFor(() => expect(text).toContain('status: 504'));
+    expect(addTask(text, '/do/2/try/catch/do', 0, 'mend', { set: { a: 1 } }).source).toContain('        do:\n          - mend:');
   });
   it('is worked with the keyboard alone', async () => {
     open('zh');
