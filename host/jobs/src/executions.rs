@@ -191,11 +191,7 @@ impl Jobs {
         inner.access.audit(&mut tx, who, "jobs.execution.run", &format!("execution/{id}"), None, Some(&after)).await?;
         let data = json!({"execution_id": id, "name": name, "total": total, "origin": request.origin, "plugin": plugin});
         let kind = if to_approve { "plenum.job.execution.approval_requested" } else { "plenum.job.execution.started" };
-        emit(
-            &mut tx,
-            NewEvent { kind: kind.into(), source: "/jobs".into(), subject: format!("execution/{id}"), data },
-        )
-        .await?;
+        emit(&mut tx, NewEvent { kind: kind.into(), source: "/jobs".into(), subject: format!("execution/{id}"), data }).await?;
         if to_approve {
             let until = now + i64::try_from(inner.config.approval.as_millis()).unwrap_or(i64::MAX);
             let approval = Approval {
@@ -395,7 +391,10 @@ impl Jobs {
                 return Err(JobsError::NotWaiting(id.to_owned()));
             }
             inner.end_unbegun(&mut tx, &e, "jobs.cancelled", "cancelled before it started").await?;
-            inner.access.audit(&mut tx, who, "jobs.execution.cancel", &format!("execution/{id}"), None, Some(&json!({"cancelled_by": by}))).await?;
+            inner
+                .access
+                .audit(&mut tx, who, "jobs.execution.cancel", &format!("execution/{id}"), None, Some(&json!({"cancelled_by": by})))
+                .await?;
             tx.commit().await?;
             return self.find(id).await;
         }

@@ -101,7 +101,12 @@ impl Inner {
             return Err("you asked for it yourself: another person has to approve it".to_owned());
         }
         if user.role < approval.approver {
-            return Err(format!("{} is {}, and a rule that found something asks for the role {}", user.name, user.role.name(), approval.approver.name()));
+            return Err(format!(
+                "{} is {}, and a rule that found something asks for the role {}",
+                user.name,
+                user.role.name(),
+                approval.approver.name()
+            ));
         }
         Ok(())
     }
@@ -120,7 +125,8 @@ impl Inner {
         .await?;
         let row = tx.fetch_optional("SELECT env FROM job_executions WHERE id = ?", params![&e.id]).await?;
         let env = row.map(|r| r.json("env")).transpose()?.map(|v| blank(&v)).unwrap_or_else(|| json!({}));
-        tx.execute("UPDATE job_executions SET status = 'cancelled', finished_at = ?, env = ? WHERE id = ?", params![now, env, &e.id]).await?;
+        tx.execute("UPDATE job_executions SET status = 'cancelled', finished_at = ?, env = ? WHERE id = ?", params![now, env, &e.id])
+            .await?;
         for r in tx.fetch_all("SELECT node_id, env FROM job_targets WHERE execution_id = ?", params![&e.id]).await? {
             let own = r.json("env")?;
             if own.as_object().is_some_and(|o| o.values().any(|v| !v.is_null())) {
@@ -138,7 +144,15 @@ impl Inner {
         Ok(())
     }
 
-    async fn decided(&self, tx: &mut Tx, id: &str, mut approval: Approval, decision: Decision, by: Option<String>, note: Option<String>) -> Result<(), JobsError> {
+    async fn decided(
+        &self,
+        tx: &mut Tx,
+        id: &str,
+        mut approval: Approval,
+        decision: Decision,
+        by: Option<String>,
+        note: Option<String>,
+    ) -> Result<(), JobsError> {
         approval.decision = Some(decision);
         approval.decided_by = by;
         approval.decided_at = Some(now_ms());
@@ -212,7 +226,8 @@ impl Jobs {
         let rows = inner.db.fetch_all("SELECT node_id FROM job_targets WHERE execution_id = ?", params![id]).await?;
         let nodes = rows.iter().map(|r| r.text("node_id")).collect::<Result<Vec<_>, _>>()?;
         if let Some(first) = inner.inventory.out_of_reach(who, &nodes).await?.first() {
-            let reason = format!("your data roles let you run nothing on {first}, which is among the targets; somebody else has to approve it");
+            let reason =
+                format!("your data roles let you run nothing on {first}, which is among the targets; somebody else has to approve it");
             return Err(inner.access.refuse(who, Denied { permission: Permission::JobsRun, reason }, &[("executions", id)]).await.into());
         }
         let mut tx = inner.db.begin().await?;
@@ -223,9 +238,14 @@ impl Jobs {
         }
         let by = who.actor().to_string();
         inner.decided(&mut tx, id, approval.clone(), Decision::Approved, Some(by.clone()), note).await?;
-        tx.execute("UPDATE job_executions SET status = 'running', approved_at = ?, batch_since = ? WHERE id = ?", params![now, now, id]).await?;
+        tx.execute("UPDATE job_executions SET status = 'running', approved_at = ?, batch_since = ? WHERE id = ?", params![now, now, id])
+            .await?;
         let rev = inner.revs.fetch_add(i64::try_from(e.summary.total).unwrap_or(0) + 1, std::sync::atomic::Ordering::Relaxed);
-        tx.execute("UPDATE job_targets SET waiting_for = NULL, waiting_since = NULL, rev = ? + ordinal WHERE execution_id = ?", params![rev, id]).await?;
+        tx.execute(
+            "UPDATE job_targets SET waiting_for = NULL, waiting_since = NULL, rev = ? + ordinal WHERE execution_id = ?",
+            params![rev, id],
+        )
+        .await?;
         let after = json!({"digest": approval.digest, "approved_by": by, "targets": e.summary.total});
         inner.access.audit(&mut tx, who, "jobs.execution.approve", &format!("execution/{id}"), None, Some(&after)).await?;
         let data = json!({"execution_id": id, "name": e.name, "total": e.summary.total, "origin": e.origin, "plugin": e.plugin, "approved_by": by});

@@ -15,10 +15,13 @@ fn fixed(expression: &str) -> Regex {
 }
 
 static PYTHON_CALLS: LazyLock<Regex> = LazyLock::new(|| {
-    fixed(r"\b(?:os\.(?:system|popen|exec[lv]p?e?|spawn[lv]p?e?)|(?:subprocess|sp)\.(?:run|call|check_call|check_output|Popen|getoutput|getstatusoutput)|asyncio\.create_subprocess_(?:shell|exec)|pty\.spawn|(?:check_call|check_output|Popen))\s*\(")
+    fixed(
+        r"\b(?:os\.(?:system|popen|exec[lv]p?e?|spawn[lv]p?e?)|(?:subprocess|sp)\.(?:run|call|check_call|check_output|Popen|getoutput|getstatusoutput)|asyncio\.create_subprocess_(?:shell|exec)|pty\.spawn|(?:check_call|check_output|Popen))\s*\(",
+    )
 });
 static PYTHON_TEXT: LazyLock<Regex> = LazyLock::new(|| fixed(r"(?:^|[^.\w])(?:exec|eval|compile|__import__)\s*\(\s*[^'\x22\s]"));
-static OTHER_CALLS: LazyLock<Regex> = LazyLock::new(|| fixed(r"\b(?:system|exec|execSync|spawnSync|shell_exec|passthru|popen|io\.popen|os\.execute)\s*\(?\s*"));
+static OTHER_CALLS: LazyLock<Regex> =
+    LazyLock::new(|| fixed(r"\b(?:system|exec|execSync|spawnSync|shell_exec|passthru|popen|io\.popen|os\.execute)\s*\(?\s*"));
 static OTHER_TEXT: LazyLock<Regex> = LazyLock::new(|| fixed(r"(?i)(?:\beval\s*[($]|Invoke-Expression|\biex\b)"));
 static BACKTICKS: LazyLock<Regex> = LazyLock::new(|| fixed(r"`([^`\n]{1,2000})`|\bqx\s*[{(/]([^})/\n]{1,2000})[})/]"));
 
@@ -152,7 +155,9 @@ fn literal(rest: &str, python: bool) -> Option<(String, &str)> {
                 out.push(UNKNOWN);
             }
             '$' | '@' if !python && quote == '"' => {
-                let name = inner.get(at..).map_or(0, |r| r.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'{' | b'}')).count());
+                let name = inner
+                    .get(at..)
+                    .map_or(0, |r| r.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'{' | b'}')).count());
                 at += name;
                 out.push(if name > 0 { UNKNOWN } else { c });
             }

@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Language;
 
-pub(crate) use approval::{MOST_WAITING, digest, person, stored as stored_approval};
 pub use approval::{Approval, ApprovalQuery, Decision};
+pub(crate) use approval::{MOST_WAITING, digest, person, stored as stored_approval};
 pub(crate) use check::Asked;
 pub use check::{CheckRequest, Verdict};
-pub use rules::{CommandPattern, Pattern, Rule, RuleDraft};
 pub(crate) use rules::Compiled;
+pub use rules::{CommandPattern, Pattern, Rule, RuleDraft};
 pub(crate) use store::Rules;
 
 /// Stands for text that is not known before the script runs.

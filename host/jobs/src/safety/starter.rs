@@ -14,8 +14,12 @@ const ROOT: &str = r"^/(\.?\*+|\.[?*\[][^/]*|[?*\[][^/]*)?$";
 const SYSTEM: &str = r"^/(bin|boot|dev|etc|home|lib|lib32|lib64|opt|proc|root|run|sbin|srv|sys|usr|usr/(bin|lib|lib64|local|sbin|share)|var|var/(lib|log|spool|cache)|etc/ssh|etc/systemd)(/\.?\*+)?$";
 const DISK: &str = r"^/dev/(sd|hd|vd|xvd|nvme|mmcblk|md|dm-|mapper/|disk/|loop|nbd|zd|ram|pmem|vg|sr)\S*";
 const SENSITIVE: &str = r"^/etc/(passwd|shadow|group|gshadow|sudoers(\.d/.*)?|fstab|crypttab|pam\.d/.*|ssh/sshd_config|ld\.so\.preload)$";
-const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "zsh", "fish", "python*", "perl*", "ruby*", "node", "php*", "eval", "source", ".", "su", "ssh", "xargs", "parallel", "watch", "lua*", "pwsh"];
-const DOWNLOADS: &[&str] = &["curl", "wget", "fetch", "aria2c", "http", "https", "lynx", "links", "ftp", "tftp", "scp", "nc", "ncat", "netcat", "socat"];
+const SHELLS: &[&str] = &[
+    "sh", "bash", "dash", "ash", "ksh", "zsh", "fish", "python*", "perl*", "ruby*", "node", "php*", "eval", "source", ".", "su", "ssh",
+    "xargs", "parallel", "watch", "lua*", "pwsh",
+];
+const DOWNLOADS: &[&str] =
+    &["curl", "wget", "fetch", "aria2c", "http", "https", "lynx", "links", "ftp", "tftp", "scp", "nc", "ncat", "netcat", "socat"];
 
 fn strings(list: &[&str]) -> Vec<String> {
     list.iter().map(|s| (*s).to_owned()).collect()
@@ -94,7 +98,10 @@ pub(super) fn rules() -> Vec<Rule> {
                 on(&["rm", "srm"], &["r|R|recursive"], SYSTEM),
                 line(&["mv"], r"^(-\S+ +)*/(bin|boot|dev|etc|lib|lib64|sbin|usr|var)/? +\S"),
                 on(&["find"], &["delete"], r"^/$"),
-                line(&["find"], r"^/(bin|boot|dev|etc|home|lib|lib64|opt|proc|root|run|sbin|srv|sys|usr|var)/?(/\*)? +((-depth|-xdev|-mount|-mindepth \d+|-type \w) +)*-delete$"),
+                line(
+                    &["find"],
+                    r"^/(bin|boot|dev|etc|home|lib|lib64|opt|proc|root|run|sbin|srv|sys|usr|var)/?(/\*)? +((-depth|-xdev|-mount|-mindepth \d+|-type \w) +)*-delete$",
+                ),
                 on(&["rm"], &["r|R|recursive"], r"^(~|/root|/home/[^/]+)(/\*?)?$"),
                 on(&["rm", "srm"], &[], r"^/(boot|etc|usr/lib|lib|bin|sbin)/\*+$"),
             ]),
@@ -203,7 +210,11 @@ pub(super) fn rules() -> Vec<Rule> {
             "Ends all processes",
             "Also those of the system and of others.",
             "Name the service: systemctl stop, or pkill -u with a name.",
-            commands(&[line(&["kill"], r"^((-\S+|-s +\S+) +)+-1( |$)"), command(&["killall5"], &[]), line(&["pkill", "killall"], r#"(^| )(-f )?(''|"")?\.\*?( |$)|-u root"#)]),
+            commands(&[
+                line(&["kill"], r"^((-\S+|-s +\S+) +)+-1( |$)"),
+                command(&["killall5"], &[]),
+                line(&["pkill", "killall"], r#"(^| )(-f )?(''|"")?\.\*?( |$)|-u root"#),
+            ]),
         ),
         rule(
             "users",
@@ -227,9 +238,13 @@ pub(super) fn rules() -> Vec<Rule> {
             "Use a file distribution: it checks, keeps the old file, and replaces it at once.",
             commands(&[
                 writes(SENSITIVE),
-                on(&["tee", "truncate"], &[], SENSITIVE), on(&["rm", "chmod", "chown"], &[], SENSITIVE),
+                on(&["tee", "truncate"], &[], SENSITIVE),
+                on(&["rm", "chmod", "chown"], &[], SENSITIVE),
                 on(&["sed"], &["i|in-place"], SENSITIVE),
-                line(&["cp", "mv", "install"], r" /etc/(passwd|shadow|group|gshadow|sudoers|fstab|crypttab|ssh/sshd_config|ld\.so\.preload)$"),
+                line(
+                    &["cp", "mv", "install"],
+                    r" /etc/(passwd|shadow|group|gshadow|sudoers|fstab|crypttab|ssh/sshd_config|ld\.so\.preload)$",
+                ),
             ]),
         ),
         rule(
@@ -240,10 +255,16 @@ pub(super) fn rules() -> Vec<Rule> {
             "Load a whole set of rules at once (iptables-restore, nft -f), with a way back by time.",
             commands(&[
                 command(&["iptables", "ip6tables", "ebtables", "arptables"], &["F|flush"]),
-                line(&["iptables", "ip6tables"], r"(-P|--policy) +(INPUT|OUTPUT|FORWARD) +(DROP|REJECT|ACCEPT)|(^| )(-X|--delete-chain)( |$)"),
+                line(
+                    &["iptables", "ip6tables"],
+                    r"(-P|--policy) +(INPUT|OUTPUT|FORWARD) +(DROP|REJECT|ACCEPT)|(^| )(-X|--delete-chain)( |$)",
+                ),
                 line(&["nft"], r"\b(flush +ruleset|delete +table|flush +table)\b"),
                 line(&["ufw"], r"\b(disable|reset)\b"),
-                line(&["systemctl", "service"], r"\b(stop|disable|mask)\b.*\b(firewalld|nftables|iptables|ufw)|\b(firewalld|nftables|iptables|ufw)(\.service)? +stop"),
+                line(
+                    &["systemctl", "service"],
+                    r"\b(stop|disable|mask)\b.*\b(firewalld|nftables|iptables|ufw)|\b(firewalld|nftables|iptables|ufw)(\.service)? +stop",
+                ),
                 command(&["ipset"], &["F|flush|X|destroy"]),
             ]),
         ),
@@ -258,7 +279,10 @@ pub(super) fn rules() -> Vec<Rule> {
                 line(&["ifconfig"], r"\bdown\b"),
                 command(&["ifdown"], &[]),
                 line(&["nmcli"], r"\b(networking +off|con(nection)? +(down|delete)|radio +all +off)\b"),
-                line(&["systemctl", "service"], r"\b(stop|disable|mask)\b.*\b(network|networking|NetworkManager|systemd-networkd|sshd?|plenum-agent)\b|\b(network|networking|NetworkManager|sshd?|plenum-agent) +stop"),
+                line(
+                    &["systemctl", "service"],
+                    r"\b(stop|disable|mask)\b.*\b(network|networking|NetworkManager|systemd-networkd|sshd?|plenum-agent)\b|\b(network|networking|NetworkManager|sshd?|plenum-agent) +stop",
+                ),
             ]),
         ),
         rule(
@@ -267,7 +291,9 @@ pub(super) fn rules() -> Vec<Rule> {
             "Deletes a database, a table, or all of its rows",
             "What is gone comes back from a backup only.",
             "Have a backup that was tried. Delete with a condition, and count first.",
-            expression(r"(?i)\b(drop\s+(database|schema|table|tablespace|keyspace|user)\s+[\w`\x22\[.'$]|truncate\s+(table\s+)?[\w`\x22\[.]+\s*;|delete\s+from\s+[\w`\x22\[\].]+\s*(;|'|\x22|$))"),
+            expression(
+                r"(?i)\b(drop\s+(database|schema|table|tablespace|keyspace|user)\s+[\w`\x22\[.'$]|truncate\s+(table\s+)?[\w`\x22\[.]+\s*;|delete\s+from\s+[\w`\x22\[\].]+\s*(;|'|\x22|$))",
+            ),
         ),
         rule(
             "store-destroys",
@@ -291,8 +317,14 @@ pub(super) fn rules() -> Vec<Rule> {
             "Volumes hold data, and what is removed everywhere is down everywhere.",
             "Name what is meant.",
             commands(&[
-                line(&["docker", "podman", "nerdctl"], r"\b(system|volume|container|image) +prune\b.*(-f|--force|-a|--all|--volumes)|\brm +.*\x{FFFC}|\bvolume +rm\b|\bswarm +leave\b"),
-                line(&["kubectl", "oc"], r"\bdelete\b.*(--all\b|-A\b|\b(ns|namespace|namespaces|node|nodes|pv|crd)\b)|\bdrain\b|\breplace +--force"),
+                line(
+                    &["docker", "podman", "nerdctl"],
+                    r"\b(system|volume|container|image) +prune\b.*(-f|--force|-a|--all|--volumes)|\brm +.*\x{FFFC}|\bvolume +rm\b|\bswarm +leave\b",
+                ),
+                line(
+                    &["kubectl", "oc"],
+                    r"\bdelete\b.*(--all\b|-A\b|\b(ns|namespace|namespaces|node|nodes|pv|crd)\b)|\bdrain\b|\breplace +--force",
+                ),
                 line(&["helm"], r"\b(uninstall|delete)\b"),
                 line(&["terraform", "tofu"], r"\b(destroy\b|apply\b.*-auto-approve)"),
             ]),
@@ -383,7 +415,9 @@ pub(super) fn rules() -> Vec<Rule> {
             "Deletes a folder of the system",
             "Without this folder the machine, its users or its services do not work any more.",
             "Name what is meant within the folder, and have a backup of it.",
-            expression(r"(shutil\.rmtree|os\.removedirs)\(\s*r?['\x22]/(bin|boot|dev|etc|home|lib|lib64|opt|root|sbin|srv|usr|var)/?['\x22]"),
+            expression(
+                r"(shutil\.rmtree|os\.removedirs)\(\s*r?['\x22]/(bin|boot|dev|etc|home|lib|lib64|opt|root|sbin|srv|usr|var)/?['\x22]",
+            ),
         )),
         python(rule(
             "python-disk",

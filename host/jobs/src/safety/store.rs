@@ -34,8 +34,14 @@ impl Rules {
         for c in &mut all {
             // What a newer version of the platform says of a rule counts; what an administrator decided about it stays.
             if let Some(s) = saved.remove(&c.rule.id) {
-                c.rule = Rule { title: c.rule.title.clone(), why: c.rule.why.clone(), advice: c.rule.advice.clone(), pattern: c.rule.pattern.clone(),
-                    languages: c.rule.languages.clone(), ..s };
+                c.rule = Rule {
+                    title: c.rule.title.clone(),
+                    why: c.rule.why.clone(),
+                    advice: c.rule.advice.clone(),
+                    pattern: c.rule.pattern.clone(),
+                    languages: c.rule.languages.clone(),
+                    ..s
+                };
             }
         }
         for rule in own {
@@ -90,7 +96,13 @@ impl Jobs {
     }
 
     /// Makes a rule, or changes one; `version` is the one that was read, none to overwrite whatever is there.
-    pub async fn save_safety_rule(&self, who: &Principal, id: Option<&str>, draft: RuleDraft, version: Option<i64>) -> Result<Rule, JobsError> {
+    pub async fn save_safety_rule(
+        &self,
+        who: &Principal,
+        id: Option<&str>,
+        draft: RuleDraft,
+        version: Option<i64>,
+    ) -> Result<Rule, JobsError> {
         let inner = &self.inner;
         inner.access.require(who, Permission::JobsManage, &[]).await?;
         let missing = |id: &str| JobsError::NotFound { what: "rule", id: id.to_owned() };

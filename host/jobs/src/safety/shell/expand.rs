@@ -143,7 +143,9 @@ impl Reader<'_, '_> {
             // `${!name}`: the variable that another one names.
             n if n.starts_with('!') => {
                 let named = self.vars.get(n.trim_start_matches('!')).cloned();
-                named.map(|list| list.iter().flat_map(|v| self.vars.get(&v.text).cloned().unwrap_or_else(|| vec![Value::unknown()])).collect())
+                named.map(|list| {
+                    list.iter().flat_map(|v| self.vars.get(&v.text).cloned().unwrap_or_else(|| vec![Value::unknown()])).collect()
+                })
             }
             n => {
                 let mut list = self.vars.get(n).cloned().unwrap_or_default();
@@ -166,7 +168,12 @@ impl Reader<'_, '_> {
         if rest.is_empty() {
             return unknown();
         }
-        if let Some(word) = rest.strip_prefix(":-").or_else(|| rest.strip_prefix('-')).or_else(|| rest.strip_prefix(":=")).or_else(|| rest.strip_prefix('=')) {
+        if let Some(word) = rest
+            .strip_prefix(":-")
+            .or_else(|| rest.strip_prefix('-'))
+            .or_else(|| rest.strip_prefix(":="))
+            .or_else(|| rest.strip_prefix('='))
+        {
             let other = otherwise(self, word);
             // Without a value of its own it may have one that the environment gives.
             let mut all = if known.is_empty() { vec![Value::unknown()] } else { known.clone() };
@@ -267,7 +274,12 @@ impl Reader<'_, '_> {
 
     /// What only opens a file, `> file`.
     pub(super) fn redirects_only(&mut self, script: &Script, command: &Command) {
-        self.command(script, &Command { redirects: command.redirects.clone(), at: command.at, ..Command::default() }, Input::default(), false);
+        self.command(
+            script,
+            &Command { redirects: command.redirects.clone(), at: command.at, ..Command::default() },
+            Input::default(),
+            false,
+        );
     }
 }
 

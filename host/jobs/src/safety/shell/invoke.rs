@@ -48,7 +48,8 @@ const WRAPPERS: &[(&str, &[&str], usize)] = &[
 ];
 const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "rbash", "fish", "tcsh", "csh"];
 /// Others whose program is read from their input, and the option before a program as a word.
-const INTERPRETERS: &[(&str, &str)] = &[("python", "-c"), ("perl", "-e"), ("ruby", "-e"), ("node", "-e"), ("php", "-r"), ("lua", "-e"), ("pwsh", "-c")];
+const INTERPRETERS: &[(&str, &str)] =
+    &[("python", "-c"), ("perl", "-e"), ("ruby", "-e"), ("node", "-e"), ("php", "-r"), ("lua", "-e"), ("pwsh", "-c")];
 
 impl Reader<'_, '_> {
     /// Looks at a command, runs what it runs, and answers what it puts out.
@@ -118,8 +119,11 @@ impl Reader<'_, '_> {
             let printed = self.invoke(script, command.at, &way, &writes, &input);
             let name = base(&way.first().map(|v| v.text.clone()).unwrap_or_default()).to_owned();
             // What only passes on comes from where that comes from.
-            if ["cat", "tee", "tac", "head", "tail", "grep", "sed", "awk", "tr", "sort", "gunzip", "gzip", "zcat", "xz", "base64", "openssl", "xxd", "cut"]
-                .contains(&name.as_str())
+            if [
+                "cat", "tee", "tac", "head", "tail", "grep", "sed", "awk", "tr", "sort", "gunzip", "gzip", "zcat", "xz", "base64",
+                "openssl", "xxd", "cut",
+            ]
+            .contains(&name.as_str())
             {
                 out.from.extend(input.from.iter().cloned());
             }
@@ -238,7 +242,8 @@ impl Reader<'_, '_> {
         if SHELLS.contains(&name) {
             return self.shell(script, at, name, rest, words, input);
         }
-        if let Some((_, option)) = INTERPRETERS.iter().find(|(n, _)| name.strip_prefix(n).is_some_and(|r| r.chars().all(|c| c.is_ascii_digit() || c == '.')))
+        if let Some((_, option)) =
+            INTERPRETERS.iter().find(|(n, _)| name.strip_prefix(n).is_some_and(|r| r.chars().all(|c| c.is_ascii_digit() || c == '.')))
         {
             return self.interpreter(script, at, name, option, rest, words, input);
         }
@@ -255,7 +260,12 @@ impl Reader<'_, '_> {
                 }
             }
             "ssh" => {
-                let own = past_options(words, &["-p", "-i", "-l", "-o", "-F", "-J", "-L", "-R", "-D", "-W", "-b", "-c", "-E", "-m", "-S"], 1, false);
+                let own = past_options(
+                    words,
+                    &["-p", "-i", "-l", "-o", "-F", "-J", "-L", "-R", "-D", "-W", "-b", "-c", "-E", "-m", "-S"],
+                    1,
+                    false,
+                );
                 let text = words.get(own..).unwrap_or_default().join(" ");
                 if !text.is_empty() {
                     self.program(script, at, "ssh", Some(&Value::known(text)), input);
@@ -360,20 +370,20 @@ impl Reader<'_, '_> {
                 return;
             }
             if short.is_some_and(|s| s.contains('s')) {
-                return self.from_input(script, at, name, input);
+                return self.runs_input(script, at, name, input);
             }
             match w.as_str() {
                 "-o" | "+o" | "-O" | "+O" | "--rcfile" | "--init-file" => i += 2,
-                "-" | "/dev/stdin" => return self.from_input(script, at, name, input),
+                "-" | "/dev/stdin" => return self.runs_input(script, at, name, input),
                 w if w.starts_with(['-', '+']) => i += 1,
                 _ => return self.file(script, at, name, rest.get(i)),
             }
         }
-        self.from_input(script, at, name, input);
+        self.runs_input(script, at, name, input);
     }
 
     /// A shell that reads its script from its input.
-    fn from_input(&mut self, script: &Script, at: usize, name: &str, input: &Input) {
+    fn runs_input(&mut self, script: &Script, at: usize, name: &str, input: &Input) {
         match &input.text {
             Some(text) => {
                 let through = input.from.iter().rev().take(3).rev().cloned().collect::<Vec<_>>().join(" | ");
@@ -402,7 +412,7 @@ impl Reader<'_, '_> {
     fn file(&mut self, script: &Script, at: usize, name: &str, file: Option<&Value>) {
         let Some(file) = file else { return };
         match self.process(&file.text) {
-            Some(input) => self.from_input(script, at, name, &input),
+            Some(input) => self.runs_input(script, at, name, &input),
             None => self.tell("unseen-file", script, at),
         }
     }
@@ -413,7 +423,10 @@ impl Reader<'_, '_> {
             n if n.starts_with("python") => Some(Language::Python3),
             _ => None,
         };
-        if let Some(i) = words.iter().position(|w| w == option || (w.starts_with('-') && !w.starts_with("--") && w.ends_with(option.trim_start_matches('-')))) {
+        if let Some(i) = words
+            .iter()
+            .position(|w| w == option || (w.starts_with('-') && !w.starts_with("--") && w.ends_with(option.trim_start_matches('-'))))
+        {
             let Some(text) = rest.get(i + 1) else { return };
             let seen = Seen { name, runs_text_of: &text.from, ..Seen::default() };
             let told = !text.from.is_empty() && self.runs_rule(script, at, &seen);
@@ -431,19 +444,27 @@ impl Reader<'_, '_> {
                     let place = script.within("", at, false, Some(name)).place(0);
                     foreign::snippet(language, text, &place, self.found);
                 }
-                None => self.from_input(script, at, name, input),
+                None => self.runs_input(script, at, name, input),
             }
         }
     }
 
     fn xargs(&mut self, script: &Script, at: usize, name: &str, rest: &[Value], words: &[String], input: &Input) {
-        let own = past_options(words, &["-I", "-n", "-P", "-L", "-s", "-d", "-E", "-a", "-j", "--max-args", "--max-procs", "--delimiter"], 0, false);
-        let replaced = words.iter().position(|w| w == "-I" || w == "-i").and_then(|i| words.get(i + 1)).cloned().unwrap_or_else(|| "{}".to_owned());
+        let own = past_options(
+            words,
+            &["-I", "-n", "-P", "-L", "-s", "-d", "-E", "-a", "-j", "--max-args", "--max-procs", "--delimiter"],
+            0,
+            false,
+        );
+        let replaced =
+            words.iter().position(|w| w == "-I" || w == "-i").and_then(|i| words.get(i + 1)).cloned().unwrap_or_else(|| "{}".to_owned());
         let mut argv: Vec<Value> = rest.get(own..).unwrap_or_default().to_vec();
         let given: Vec<Value> = match &input.text {
-            Some(text) if text.len() < 10_000 => {
-                text.split_whitespace().take(100).map(|w| Value { text: w.trim_matches(['\'', '"']).to_owned(), from: input.from.clone() }).collect()
-            }
+            Some(text) if text.len() < 10_000 => text
+                .split_whitespace()
+                .take(100)
+                .map(|w| Value { text: w.trim_matches(['\'', '"']).to_owned(), from: input.from.clone() })
+                .collect(),
             _ => vec![Value { text: UNKNOWN.to_string(), from: input.from.clone() }],
         };
         let first = given.first().cloned().unwrap_or_else(Value::unknown);
@@ -456,7 +477,7 @@ impl Reader<'_, '_> {
             }
         }
         if argv.is_empty() && name == "parallel" {
-            return self.from_input(script, at, name, input);
+            return self.runs_input(script, at, name, input);
         }
         if !used {
             argv.extend(given);

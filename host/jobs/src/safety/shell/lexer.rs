@@ -53,7 +53,10 @@ pub(super) enum Token {
     /// `;`, `|`, `(`, ...
     Op(&'static str),
     /// The target is the next word, unless it is a here-document.
-    Redirect { op: &'static str, heredoc: Option<Heredoc> },
+    Redirect {
+        op: &'static str,
+        heredoc: Option<Heredoc>,
+    },
     Newline,
     End,
 }
@@ -179,12 +182,13 @@ impl<'a> Lexer<'a> {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let after = rest.get(digits..).unwrap_or_default();
         let process = after.starts_with("<(") || after.starts_with(">(");
-        if (digits == 0 || after.starts_with(['<', '>'])) && !process {
-            if let Some(op) = REDIRECTS.iter().find(|op| after.starts_with(**op)) {
-                self.pos += digits + op.len();
-                let heredoc = matches!(*op, "<<" | "<<-").then(|| self.heredoc(*op == "<<-"));
-                return Token::Redirect { op, heredoc };
-            }
+        if (digits == 0 || after.starts_with(['<', '>']))
+            && !process
+            && let Some(op) = REDIRECTS.iter().find(|op| after.starts_with(**op))
+        {
+            self.pos += digits + op.len();
+            let heredoc = matches!(*op, "<<" | "<<-").then(|| self.heredoc(*op == "<<-"));
+            return Token::Redirect { op, heredoc };
         }
         if !process && let Some(op) = OPERATORS.iter().find(|op| rest.starts_with(**op)) {
             self.pos += op.len();

@@ -41,7 +41,9 @@ pub(super) fn output(name: &str, words: &[String], input: Option<&str>) -> Optio
 }
 
 fn decodes(words: &[String]) -> bool {
-    words.iter().any(|w| matches!(w.as_str(), "-d" | "-D" | "--decode" | "-di" | "-id") || (w.starts_with("--d") && "--decode".starts_with(w.as_str())))
+    words.iter().any(|w| {
+        matches!(w.as_str(), "-d" | "-D" | "--decode" | "-di" | "-id") || (w.starts_with("--d") && "--decode".starts_with(w.as_str()))
+    })
 }
 
 fn echo(words: &[String]) -> Option<String> {

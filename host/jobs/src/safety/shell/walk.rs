@@ -302,7 +302,8 @@ impl Reader<'_, '_> {
         if let Some((name, from)) = f.function {
             // The body with its closing bracket: reading it again opens and closes it.
             let body = script.text.get(from..s.lexer.position()).unwrap_or_default().to_owned();
-            let own = Script { text: body.as_str().into(), base: script.place(from).at, fixed: script.fixed, through: script.through.clone() };
+            let own =
+                Script { text: body.as_str().into(), base: script.place(from).at, fixed: script.fixed, through: script.through.clone() };
             if self.functions.len() < 1000 {
                 self.functions.insert(name, (own, s.lexer.position()));
             }
