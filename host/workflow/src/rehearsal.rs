@@ -133,7 +133,9 @@ fn answer(call: &Call, pointer: Option<&str>, mocks: &BTreeMap<String, Mock>, un
         Some(Mock { error: Some(e), .. }) => {
             let text = |key: &str, default: &str| e.get(key).and_then(Value::as_str).unwrap_or(default).to_owned();
             let status = e.get("status").and_then(Value::as_u64).unwrap_or(500);
-            Err(json!({ "type": text("type", &format!("{ERRORS}runtime")), "status": status, "title": text("title", "Rehearsed"), "detail": text("detail", "as the rehearsal says") }))
+            Err(
+                json!({ "type": text("type", &format!("{ERRORS}runtime")), "status": status, "title": text("title", "Rehearsed"), "detail": text("detail", "as the rehearsal says") }),
+            )
         }
         Some(m) => Ok(m.output.clone().unwrap_or(Value::Null)),
         None => {

@@ -219,7 +219,9 @@ impl Workflows {
             runs.insert(r.text("run_id")?);
             let kind = r.text("kind")?;
             // What contains others takes as long as they do.
-            let (Some(finished), false) = (r.opt_int("finished_at")?, ["do", "for", "fork", "try"].contains(&kind.as_str())) else { continue };
+            let (Some(finished), false) = (r.opt_int("finished_at")?, ["do", "for", "fork", "try"].contains(&kind.as_str())) else {
+                continue;
+            };
             let status = r.text("status")?;
             if status == "skipped" {
                 continue;

@@ -48,7 +48,10 @@ impl Workflows {
         let row = self
             .engine
             .db
-            .fetch_optional("SELECT version, created_at, source FROM workflow_versions WHERE name = ? AND version = ?", params![name, version])
+            .fetch_optional(
+                "SELECT version, created_at, source FROM workflow_versions WHERE name = ? AND version = ?",
+                params![name, version],
+            )
             .await?
             .ok_or_else(|| WorkflowError::NotFound(format!("version {version} of workflow {name}")))?;
         Ok(Version { version: row.int("version")?, created_at: row.int("created_at")?, source: row.text("source")? })

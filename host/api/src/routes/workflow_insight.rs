@@ -192,7 +192,12 @@ impl RunStatistics {
             workflows: s
                 .workflows
                 .into_iter()
-                .map(|w| WorkflowStatistics { workflow: w.workflow, runs: w.runs, failed: w.failed, durations: w.durations.map(Into::into) })
+                .map(|w| WorkflowStatistics {
+                    workflow: w.workflow,
+                    runs: w.runs,
+                    failed: w.failed,
+                    durations: w.durations.map(Into::into),
+                })
                 .collect(),
             causes: s
                 .causes
@@ -230,9 +235,9 @@ const DAY_MS: i64 = 86_400_000;
 
 fn time(text: &Option<String>, field: &str) -> ApiResult<Option<i64>> {
     let Some(text) = ListQuery::non_empty(text) else { return Ok(None) };
-    chrono::DateTime::parse_from_rfc3339(&text).map(|t| Some(t.timestamp_millis())).map_err(|_| {
-        ApiError::bad_request("workflow.invalid_argument", "not a time; write 2026-01-31T00:00:00Z").at(format!("/{field}"))
-    })
+    chrono::DateTime::parse_from_rfc3339(&text)
+        .map(|t| Some(t.timestamp_millis()))
+        .map_err(|_| ApiError::bad_request("workflow.invalid_argument", "not a time; write 2026-01-31T00:00:00Z").at(format!("/{field}")))
 }
 
 /// How runs ended, how long they took, why they failed, and which tasks took the most time.

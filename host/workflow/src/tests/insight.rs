@@ -123,7 +123,9 @@ do:
 
     // What listens hears what it is given, and waits when that is not enough.
     let hear = "do: [{a: {listen: {to: {all: [{with: {type: x}}, {with: {type: y}}]}}}}]";
-    let r = rehearse(&h, hear, json!({}), json!({"/do/0/a": {"output": [{"type": "x", "data": 1}, {"type": "z"}, {"type": "y", "data": 2}]}})).await;
+    let r =
+        rehearse(&h, hear, json!({}), json!({"/do/0/a": {"output": [{"type": "x", "data": 1}, {"type": "z"}, {"type": "y", "data": 2}]}}))
+            .await;
     assert_eq!((r.status, r.output), (RunStatus::Succeeded, json!([1, 2])));
     let r = rehearse(&h, hear, json!({}), json!({"/do/0/a": {"output": {"type": "x"}}})).await;
     assert_eq!((r.status, r.tasks[0].status), (RunStatus::Waiting, TaskStatus::Waiting));
