@@ -26,7 +26,21 @@ fn component(world: &str, text: &str) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
     let mut resolve = Resolve::default();
-    for dir in ["types", "cmdb", "cmdb-0.2", "jobs", "workflow", "store", "events", "log", "plugin", "wasi-config", "wasi-keyvalue"] {
+    for dir in [
+        "types",
+        "cmdb",
+        "cmdb-0.2",
+        "jobs",
+        "workflow",
+        "store",
+        "events",
+        "log",
+        "plugin",
+        "metrics",
+        "notify",
+        "wasi-config",
+        "wasi-keyvalue",
+    ] {
         resolve.push_dir(root.join("../wit").join(dir)).unwrap();
     }
     resolve.push_str("wasi.wit", &read("../host/runtime/src/tests/guests/wasi.wit")).unwrap();

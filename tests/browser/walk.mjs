@@ -726,6 +726,7 @@ const PAGES = {
   'app-permissions': '/apps/inspection-center/permissions',
   'app-versions': '/apps/walk-board/versions',
   'app-logs': '/apps/inspection-center/logs',
+  'app-calls': '/apps/inspection-center/calls',
   'app-failures': '/apps/inspection-center/failures',
   'gallery-charts': '/app/gallery/parts',
   'gallery-detail': '/app/gallery/parts?tab2=1',

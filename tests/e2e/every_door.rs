@@ -10,6 +10,9 @@ const OPEN: &[&str] = &[
     // Who is asked may answer, whatever the role; who is not is told so by `host/workflow`.
     "POST /approvals/{id}/decide",
     "POST /approvals/{id}/delegate",
+    // Everybody marks what they were told themselves as read.
+    "POST /notifications/read",
+    "POST /notifications/{id}/read",
     "POST /session",
     "DELETE /session",
     "PUT /session/password",

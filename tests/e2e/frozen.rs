@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use plenum_tests::{Agent, Client, Host, HostOptions, bin_dir, eventually};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// A host with the components of these versions in its catalog, and what has to stay while it runs.
@@ -71,6 +72,84 @@ async fn components_of_two_contracts_live_in_one_host() {
     let systems = admin.get("/api/v1/cmdb/models/system/instances?sort=name").await;
     let names: Vec<&Value> = systems["items"].as_array().unwrap().iter().map(|i| &i["label"]).collect();
     assert_eq!(names, ["back", "front"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_of_contract_0_3_0_counts_and_tells() {
+    let (host, _kept) = host_with(&["0.3.0"]).await;
+    let admin = host.admin().await;
+    admin.post("/api/v1/users", json!({"name": "olga", "role": "operator", "password": "correct horse battery"})).await;
+    let olga = Client::sign_in(&host.url, "olga", "correct horse battery").await;
+    install(&admin, "frozen-three").await;
+    let app = "/api/v1/plugins/frozen-three";
+    let did = admin.post(&format!("{app}/actions/everything"), json!({})).await;
+    assert_eq!(
+        did,
+        json!({"kind": "metrics.kind", "name": "metrics.name", "told": 2, "again": 0, "beyond": ["access.denied", 403], "empty": ["plugin.invalid", 422]})
+    );
+    // What it counted, on its page and for Prometheus.
+    let figures = admin.get(&format!("{app}/figures")).await;
+    let seen = figures["items"].as_array().unwrap().iter().find(|f| f["name"] == "seen").unwrap();
+    assert_eq!((&seen["kind"], &seen["series"][0]["value"]), (&json!("counter"), &json!(3.0)), "{figures:#}");
+    let answer = admin.request(Method::GET, "/api/v1/metrics").send().await.unwrap();
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+    let text = answer.text().await.unwrap();
+    for line in [
+        "plenum_plugin_seen{plugin=\"frozen-three\",of=\"a\"} 3",
+        "plenum_plugin_level{plugin=\"frozen-three\"} -4.5",
+        "plenum_plugin_took_seconds_count{plugin=\"frozen-three\",of=\"b\"} 1",
+        "plenum_plugins_calls_total{plugin=\"frozen-three\"} 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+    // What people were told: each reads it once, and marks it alone.
+    for who in [&admin, &olga] {
+        let told = who.get("/api/v1/notifications?unread=true").await;
+        assert_eq!(
+            (&told["unread"], &told["items"][0]["title"], &told["items"][0]["plugin"]),
+            (&json!(1), &json!("Two things expire"), &json!("frozen-three")),
+            "{told:#}"
+        );
+    }
+    let id = admin.get("/api/v1/notifications").await["items"][0]["id"].as_str().unwrap().to_owned();
+    admin.post(&format!("/api/v1/notifications/{id}/read"), json!({})).await;
+    assert_eq!(admin.get("/api/v1/notifications").await["unread"], 0);
+    assert_eq!(olga.get("/api/v1/notifications").await["unread"], 1);
+    olga.post("/api/v1/notifications/read", json!({})).await;
+    let told = olga.get("/api/v1/notifications").await;
+    assert!(told["unread"] == 0 && told["items"][0]["read_at"].is_string(), "{told:#}");
+    olga.refused(Method::POST, "/api/v1/notifications/99999/read", None, StatusCode::NOT_FOUND).await;
+    // Its calls, part by part, for administrators.
+    let traces = admin.get(&format!("{app}/traces")).await;
+    let call = &traces["items"].as_array().unwrap().iter().find(|t| t["what"] == "action everything").unwrap().clone();
+    let spans: Vec<&str> = call["spans"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(spans, ["plenum:notify/notifications.send"; 4], "{call:#}");
+    olga.refused(Method::GET, &format!("{app}/traces"), None, StatusCode::FORBIDDEN).await;
+    // A failure shows what the call was given, and nothing that is secret.
+    admin.put(&format!("{app}/settings"), json!({"token": "s3cret-token"})).await;
+    let input = json!({"trap": true, "password": "hunter2", "note": "has s3cret-token in it"});
+    let (status, _) = admin.send(Method::POST, &format!("{app}/actions/everything"), Some(input)).await;
+    assert_eq!(status, StatusCode::BAD_GATEWAY);
+    let trap = admin.get(&format!("{app}/traps")).await["items"][0].clone();
+    let shown = trap["input"].as_str().unwrap();
+    assert!(shown.contains("\"trap\":true") && !shown.contains("hunter2") && !shown.contains("s3cret-token"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_followed_as_it_is_written() {
+    let (host, _kept) = host_with(&["0.1.0"]).await;
+    let admin = host.admin().await;
+    install(&admin, "frozen").await;
+    let mut stream = admin.request(Method::GET, "/api/v1/plugins/frozen/logs/stream").send().await.unwrap();
+    assert_eq!(stream.status(), StatusCode::OK);
+    let mut text = String::new();
+    while !text.contains("event: open") {
+        text.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("the stream goes on")));
+    }
+    admin.send(Method::POST, "/api/v1/plugins/frozen/http/everything", Some(json!({}))).await;
+    while !text.contains("event: lines") || !text.contains("\"everything\"") {
+        text.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("the stream goes on")));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -69,7 +69,21 @@ fn layout(manifest: &Value, component: Option<&[u8]>, files: Option<&[u8]>) -> V
 /// The contract, and a world of this text beside it.
 fn world(text: &str) -> (wit_parser::Resolve, wit_parser::WorldId) {
     let mut resolve = wit_parser::Resolve::default();
-    for dir in ["types", "cmdb", "cmdb-0.2", "jobs", "workflow", "store", "events", "log", "plugin", "wasi-config", "wasi-keyvalue"] {
+    for dir in [
+        "types",
+        "cmdb",
+        "cmdb-0.2",
+        "jobs",
+        "workflow",
+        "store",
+        "events",
+        "log",
+        "plugin",
+        "metrics",
+        "notify",
+        "wasi-config",
+        "wasi-keyvalue",
+    ] {
         resolve.push_dir(format!("{}/../wit/{dir}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     }
     let package = resolve.push_str("test.wit", text).unwrap();

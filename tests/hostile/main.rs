@@ -2,6 +2,8 @@
 //! nobody: after each of them its neighbour answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod page;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -36,7 +38,7 @@ fn component(guest: &str) -> Vec<u8> {
     let text = read(&format!("hostile/guests/{guest}.wat"));
     let world = text.lines().next().unwrap().trim_start_matches(";;").to_owned();
     let mut resolve = Resolve::default();
-    for dir in ["types", "cmdb", "cmdb-0.2", "jobs", "workflow", "store", "events", "log", "plugin", "wasi-config", "wasi-keyvalue"] {
+    for dir in ["types", "cmdb", "cmdb-0.2", "jobs", "workflow", "store", "events", "log", "plugin", "metrics", "notify", "wasi-config", "wasi-keyvalue"] {
         resolve.push_dir(root.join("../wit").join(dir)).unwrap();
     }
     resolve.push_str("wasi.wit", &read("../host/runtime/src/tests/guests/wasi.wit")).unwrap();

@@ -142,6 +142,11 @@ export const api = {
     sources: () => http.get<A.Page<A.CatalogSource>>('/catalogs'),
     refresh: () => http.post<A.Page<A.CatalogSource>>('/catalogs/refresh'),
   },
+  notifications: {
+    list: (q: L = {}) => http.get<{ items: A.Notification[]; next_cursor: string | null; unread: number }>('/notifications', q),
+    read: (id: string) => http.post<void>(segment`/notifications/${id}/read`),
+    readAll: () => http.post<void>('/notifications/read'),
+  },
   plugins: {
     list: () => http.get<A.Page<A.Plugin>>('/plugins'),
     get: (id: string) => http.get<A.Plugin>(segment`/plugins/${id}`),
@@ -153,6 +158,8 @@ export const api = {
     putSettings: (id: string, values: Record<string, A.Json>) => http.put<unknown>(segment`/plugins/${id}/settings`, values),
     logs: (id: string, q: L = {}) => http.get<A.Page<A.PluginLog>>(segment`/plugins/${id}/logs`, q),
     metrics: (id: string) => http.get<A.PluginMetrics>(segment`/plugins/${id}/metrics`),
+    traces: (id: string) => http.get<A.Page<A.PluginTrace>>(segment`/plugins/${id}/traces`),
+    figures: (id: string) => http.get<A.Page<A.PluginFigure>>(segment`/plugins/${id}/figures`),
     traps: (id: string) => http.get<A.Page<A.PluginTrap>>(segment`/plugins/${id}/traps`),
     permissions: (id: string) => http.get<A.Page<A.PermissionUse>>(segment`/plugins/${id}/permissions`),
     setPermissions: (id: string, permissions: string[]) => http.put<A.Plugin>(segment`/plugins/${id}/permissions`, { permissions }),

@@ -53,6 +53,8 @@ export function staleKeys(e: Pick<CloudEvent, 'type' | 'subject'>): string[][] {
       return [['workflows'], ['runs'], ['schedules'], ['home']];
     case 'plugin':
       return [['plugins'], ['catalog'], ['workflows'], ['actions'], ['home']];
+    case 'notification':
+      return [['notifications']];
     case 'access':
       return [['users'], ['tokens'], ['audit']];
     default:

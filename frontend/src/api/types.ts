@@ -896,6 +896,38 @@ export interface PluginVersion {
   by: string;
 }
 
+/** A call of an app, part by part; times in microseconds. */
+export interface PluginTrace {
+  call: string;
+  version: string;
+  what: string;
+  at: string;
+  duration_us: number;
+  cpu_us: number;
+  error: string | null;
+  spans: { name: string; start_us: number; duration_us: number; error: string | null }[];
+  more_spans: number;
+}
+
+/** What an app counts itself. */
+export interface PluginFigure {
+  name: string;
+  kind: 'counter' | 'gauge' | 'histogram';
+  series: { labels: Record<string, string>; value: number; count: number | null }[];
+}
+
+/** What an app told somebody. */
+export interface Notification {
+  id: string;
+  plugin: string;
+  level: 'info' | 'success' | 'warning' | 'error';
+  title: string;
+  body: string;
+  link: string | null;
+  at: string;
+  read_at: string | null;
+}
+
 export interface PluginTrap {
   at: string;
   call: string;

@@ -9,6 +9,7 @@ import { en as nodes } from './areas/nodes';
 import { en as canvas } from './areas/canvas';
 import { en as workflows } from './areas/workflows';
 import { en as platform } from './areas/platform';
+import { en as apps } from './areas/apps';
 
 export const en = {
   'loading': 'Loading…',
@@ -932,4 +933,5 @@ export const en = {
   ...canvas,
   ...workflows,
   ...platform,
+  ...apps,
 };

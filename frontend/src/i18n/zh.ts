@@ -10,6 +10,7 @@ import { zh as nodes } from './areas/nodes';
 import { zh as canvas } from './areas/canvas';
 import { zh as workflows } from './areas/workflows';
 import { zh as platform } from './areas/platform';
+import { zh as apps } from './areas/apps';
 
 export const zh: Record<keyof typeof en, string> = {
   'loading': '加载中…',
@@ -933,4 +934,5 @@ export const zh: Record<keyof typeof en, string> = {
   ...canvas,
   ...workflows,
   ...platform,
+  ...apps,
 };

@@ -8,6 +8,7 @@ import { liveState, startLive } from '../api/events';
 import { Icon } from '../components/base';
 import { useI18n } from '../i18n';
 import { useCan, useSession } from '../session';
+import { Bell } from './Bell';
 import { Logo } from './Logo';
 import { adminEntries, appEntries, groups, isCurrent, pluginEntries, pluginIcon, type NavEntry } from './nav';
 import { Palette } from './Palette';
@@ -142,6 +143,7 @@ export function Shell() {
           </button>
           <span className="grow" />
           <Live />
+          <Bell />
           <LanguageButton />
           <ThemeButton />
           <Dropdown

@@ -78,6 +78,8 @@ permissions! {
     EventsRead = "events.read", Viewer;
     /// Requests to the outside. Plugin scope: `hosts`.
     HttpOutgoing = "http.outgoing", Viewer;
+    /// Tell people something. For plugins; people have it so that a plugin can do it for them. Plugin scope: `users`, `roles`.
+    NotifySend = "notify.send", Viewer;
     /// Manage users, roles and their tokens.
     UsersManage = "users.manage", Administrator;
     /// Read the audit log.

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plenum_runtime::HostLimits;
 use plenum_runtime::catalog::{CatalogSpec, Source};
 use plenum_runtime::package::{Publisher, PublisherKey, Rule, TrustPolicy};
+use plenum_runtime::{HostLimits, TraceExport};
 use serde::Deserialize;
 
 /// The configuration file. Every field is optional; an unknown one is an error.
@@ -75,6 +75,18 @@ pub struct Plugins {
     pub limits_of: BTreeMap<String, PluginLimits>,
     /// When a plugin that fails again and again is left alone.
     pub quarantine: Quarantine,
+    /// Where the traces of plugins' calls go.
+    pub traces: Traces,
+}
+
+/// A collector of traces, by OTLP over HTTP.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Traces {
+    /// `http://collector:4318`; none is sent when absent.
+    pub otlp: Option<String>,
+    /// Headers of each request, such as a token's.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// What each plugin may have.
@@ -250,6 +262,8 @@ pub struct Config {
     pub compile_memory_bytes: u64,
     /// CPU time that compiling one component may take.
     pub compile_time: Duration,
+    /// The collector of traces.
+    pub plugin_traces: Option<TraceExport>,
     /// What each plugin may have.
     pub plugin_limits: HostLimits,
     /// What some of them may have instead.
@@ -349,6 +363,11 @@ pub fn load(flags: Flags) -> anyhow::Result<Config> {
         developer_mode: flags.developer_mode || file.plugins.developer_mode,
         compile_memory_bytes: u64::from(file.plugins.compile.memory_mb.unwrap_or(4096).max(64)) << 20,
         compile_time: Duration::from_secs(u64::from(file.plugins.compile.cpu_s.unwrap_or(180).max(1))),
+        plugin_traces: file
+            .plugins
+            .traces
+            .otlp
+            .map(|endpoint| TraceExport { endpoint, headers: file.plugins.traces.headers.into_iter().collect() }),
         plugin_limits,
         plugin_limits_of,
         workflow_networks: file.workflows.networks,

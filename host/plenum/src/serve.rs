@@ -164,6 +164,7 @@ fn runtime_config(config: &Config, secrets: Secrets) -> RuntimeConfig {
         limits_of: config.plugin_limits_of.clone(),
         secrets,
         workflow_networks: config.workflow_networks.clone(),
+        traces: config.plugin_traces.clone(),
     }
 }
 

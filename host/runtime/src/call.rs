@@ -18,6 +18,7 @@ use crate::meter::Meter;
 use crate::outgoing::Outgoing;
 use crate::plugin::Loaded;
 use crate::printed::Printed;
+use crate::trace::{OpenSpan, Recorder};
 use crate::{RuntimeError, Services};
 
 /// What one call may use, decoded from the manifest and bounded by the host.
@@ -102,12 +103,35 @@ pub struct CallInfo {
     pub key: Option<String>,
     /// `http GET /x`, `action plan`.
     pub what: String,
-    /// What it was called with, shortened: for the administrator who looks at a trap.
-    pub input: Option<String>,
+    /// What it was called with: for the administrator who looks at a trap.
+    pub input: Input,
     /// How many plugins called each other before this one.
     pub depth: u32,
     /// Whether it is the migration of an upgrade, which alone may write meanwhile.
     pub migrates: bool,
+}
+
+/// What a call was given. Only when it fails is it made readable, which takes longer than many a call.
+#[derive(Debug, Clone, Default)]
+pub enum Input {
+    /// Nothing.
+    #[default]
+    None,
+    /// Of an action, or an event.
+    Json(Arc<serde_json::Value>),
+    /// Of HTTP.
+    Request(http::Method, http::Uri, bytes::Bytes),
+}
+
+impl Input {
+    /// For people, without what is secret by its name or among `known`.
+    pub fn shown(&self, known: &[String]) -> Option<String> {
+        match self {
+            Input::None => None,
+            Input::Json(v) => Some(crate::redact::without(crate::redact::json(v), known)),
+            Input::Request(method, uri, body) => Some(crate::redact::request(method, uri, body, known)),
+        }
+    }
 }
 
 /// Most lines of a call's log.
@@ -133,9 +157,16 @@ pub struct CallState {
     /// CPU time of the call.
     pub meter: Arc<Meter>,
     pub out_of_cpu: bool,
+    /// What it does, and how long each part takes.
+    pub trace: Arc<Recorder>,
 }
 
 impl CallState {
+    /// A call of the host begins, and ends when what is answered is dropped.
+    pub fn span(&self, name: &'static str) -> OpenSpan {
+        self.trace.span(name)
+    }
+
     /// Writes to the plugin's log, within the bounds of one call.
     pub fn log(&mut self, level: Level, message: String, fields: serde_json::Value) {
         self.log_at(plenum_store::now_ms(), level, message, fields);
@@ -202,7 +233,10 @@ impl Drop for CallState {
         let lines = std::mem::take(&mut self.lines);
         let (used, life) = (self.meter.used(), &self.plugin.life);
         life.cpu.spend(used.as_secs_f64() * 1000.0);
-        life.stats.cpu_us.fetch_add(u64::try_from(used.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let cpu_us = u64::try_from(used.as_micros()).unwrap_or(u64::MAX);
+        let trace = self.trace.ended(&self.info.id, &self.plugin.id, self.plugin.version.to_string(), &self.info.what, cpu_us);
+        self.services.traced(life, trace);
+        life.stats.cpu_us.fetch_add(cpu_us, Ordering::Relaxed);
         life.stats.memory_peak.fetch_max(self.memory.peak as u64, Ordering::Relaxed);
         life.stats.table_peak.fetch_max(self.memory.tables_peak as u64, Ordering::Relaxed);
         if !lines.is_empty() {
@@ -230,6 +264,7 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
     table.set_max_capacity(most.handles);
     // Nothing: no arguments, environment, folders, sockets. Clocks and random numbers are all a component gets of WASI. What it prints is logged.
     let printed = Printed::default();
+    let trace = Recorder::start();
     let wasi = WasiCtxBuilder::new()
         .allow_tcp(false)
         .allow_udp(false)
@@ -245,7 +280,7 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
         http,
         table,
         memory: MemoryLimit::new(limits.memory_bytes, most.table_elements),
-        outgoing: Outgoing::new(plugin, services, &info.id),
+        outgoing: Outgoing::new(plugin, services, &info.id, trace.clone()),
         info,
         plugin: plugin.clone(),
         services: services.clone(),
@@ -256,6 +291,7 @@ pub fn store(plugin: &Arc<Loaded>, services: &Arc<Services>, info: CallInfo) -> 
         over_rate: false,
         meter: Arc::new(Meter::new(plugin.life.turns.clone())),
         out_of_cpu: false,
+        trace,
     };
     let mut store = Store::new(plugin.engine(), state);
     store.limiter(|s| &mut s.memory);

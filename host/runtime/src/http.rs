@@ -14,7 +14,7 @@ use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use crate::call::store;
+use crate::call::{CallInfo, Input, store};
 use crate::life::Visit;
 use crate::plugin::{Loaded, outcome_of};
 use crate::{RuntimeError, Services};
@@ -87,13 +87,14 @@ impl Loaded {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         let what = format!("{} {}", parts.method, parts.uri.path());
+        let input = Input::Request(parts.method.clone(), parts.uri.clone(), body.clone());
         parts.headers = forwarded(&parts.headers, user.as_ref());
         if let Ok(uri) = format!("http://plenum{}", parts.uri.path_and_query().map_or("/", |p| p.as_str())).parse() {
             parts.uri = uri;
         }
         // The body is whole already: reading it cannot fail.
         let body = http_body_util::Full::new(body).map_err(|e: std::convert::Infallible| -> wasmtime_wasi_http::Error { match e {} });
-        let mut store = store(self, services, self.info(what, user, None));
+        let mut store = store(self, services, CallInfo { input, ..self.info(what, user, None) });
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let failed = |e: wasmtime::Error| RuntimeError::Internal(format!("{e:#}"));
         let incoming = store.data_mut().http().new_incoming_request(Scheme::Http, Request::from_parts(parts, body)).map_err(failed)?;

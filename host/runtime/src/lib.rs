@@ -16,22 +16,27 @@ mod dispatch;
 mod engine;
 pub mod error;
 pub mod fake;
+mod figures;
 mod http;
 mod install;
 mod interfaces;
 mod life;
 pub mod logs;
 mod meter;
+mod notify;
+mod otlp;
 mod outgoing;
 pub mod package;
 mod plugin;
 mod printed;
 mod process;
+mod redact;
 mod secrets;
 mod service;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod upgrade;
 mod watch;
 mod web;
@@ -52,10 +57,14 @@ pub use catalog::{CatalogEntry, CatalogSpec, CatalogStatus};
 pub use data::{Export, ImportOptions, ImportReport, ImportedCollection, Upload};
 pub use data_file::MEDIA_TYPE as DATA_MEDIA_TYPE;
 pub use error::RuntimeError;
+pub use figures::{Figure, FigureKind, Series};
+pub use notify::{Notification, NotificationPage, NotificationQuery};
+pub use otlp::TraceExport;
 pub use life::HostLimits;
 pub use secrets::forget_secret_settings;
 pub use service::{Installed, Plugins, RuntimeConfig, Status};
 pub use stats::{StatsSummary, Trap, Use};
+pub use trace::{CallTrace, Span};
 pub use upgrade::{PermissionChange, UpgradePlan, Version};
 pub use watch::{Metrics, PermissionUse, TrapReport};
 
@@ -63,6 +72,7 @@ pub use watch::{Metrics, PermissionUse, TrapReport};
 pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "runtime", version: 1, sql: include_str!("../migrations/1.sql") },
     Migration { set: "runtime", version: 2, sql: include_str!("../migrations/2.sql") },
+    Migration { set: "notifications", version: 1, sql: include_str!("../migrations/notifications_1.sql") },
 ];
 
 /// The services that host interfaces and atoms use.
@@ -80,6 +90,8 @@ pub struct Services {
     pub(crate) outside: outgoing::Gate,
     /// Places in the pool of the engine, for the calls of all plugins.
     pub(crate) pool: Arc<Semaphore>,
+    /// Where traces go, if anywhere.
+    pub(crate) exporter: Option<otlp::Exporter>,
     /// Set once, right after: workflows call actions and actions start workflows.
     workflows: OnceLock<Workflows>,
     /// Set once, right after: plugins call each other. Weak, or neither would ever go.
@@ -87,6 +99,15 @@ pub struct Services {
 }
 
 impl Services {
+    /// A call has ended.
+    pub(crate) fn traced(&self, life: &life::Life, trace: CallTrace) {
+        let trace = Arc::new(trace);
+        if let Some(e) = &self.exporter {
+            e.send(trace.clone());
+        }
+        life.traces.keep(trace);
+    }
+
     pub(crate) fn plugins(&self) -> Result<Plugins, RuntimeError> {
         let inner = self.plugins.get().and_then(Weak::upgrade);
         inner.map(|inner| Plugins { inner }).ok_or_else(|| RuntimeError::State("the host is stopping; try again in a moment".into()))

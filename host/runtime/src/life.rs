@@ -12,8 +12,13 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::breaker::{Breaker, Change, Outcome, Quarantine, Refusal};
 use crate::bucket::Bucket;
+use crate::figures::Figures;
 use crate::stats::{Running, Stats};
+use crate::trace::Traces;
 use crate::{RuntimeError, Services};
+
+/// Notifications of one plugin in a minute.
+const NOTIFICATIONS_PER_MINUTE: u64 = 60;
 
 /// What the host lets each plugin have, from its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,12 +142,18 @@ pub struct Life {
     pub id: String,
     pub limits: HostLimits,
     pub stats: Stats,
+    /// The last calls, part by part.
+    pub traces: Traces,
+    /// What it counts itself.
+    pub figures: Figures,
     pub door: Door,
     /// Held for reading by each write to its records, and for writing while they are copied, migrated or brought back.
     pub writes: tokio::sync::RwLock<()>,
     pub cpu: Bucket,
     pub outgoing: Bucket,
     pub log: Bucket,
+    /// Notifications that it sends.
+    pub notify: Bucket,
     /// Turns to compute, for calls that compute long: one plugin's calls never take all threads.
     pub turns: Arc<Semaphore>,
     breaker: Mutex<Breaker>,
@@ -158,11 +169,14 @@ impl Life {
         Arc::new(Life {
             id: id.to_owned(),
             stats: Stats::default(),
+            traces: Traces::default(),
+            figures: Figures::default(),
             door: Door { closed: watch::Sender::new(false), inside: AtomicUsize::new(0), left: Notify::new() },
             writes: tokio::sync::RwLock::new(()),
             cpu: Bucket::per_minute(u64::try_from(limits.cpu_per_minute.as_millis()).unwrap_or(u64::MAX)),
             outgoing: Bucket::per_minute(limits.outgoing_per_minute.into()),
             log: Bucket::per_minute(limits.log_lines_per_minute.into()),
+            notify: Bucket::per_minute(NOTIFICATIONS_PER_MINUTE),
             turns: Arc::new(Semaphore::new((cores / 2).max(1))),
             breaker: Mutex::new(Breaker::new(limits.quarantine)),
             stored: Mutex::new(None),

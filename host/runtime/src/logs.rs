@@ -3,9 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::Stream;
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,10 +66,23 @@ const KEPT: usize = 2_000;
 /// A file beyond this is cut to the kept lines.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 
+/// What somebody hears who follows a log.
+#[derive(Debug, Clone)]
+pub enum LogNews {
+    /// Lines that were written, oldest first.
+    Lines(Arc<Vec<Line>>),
+    /// More was written than could be handed on: the log has it.
+    Missed,
+}
+
+/// News that wait for one who is slow to hear them.
+const NEWS: usize = 256;
+
 /// All logs.
 #[derive(Debug)]
 pub struct Logs {
     dir: PathBuf,
+    news: broadcast::Sender<(Arc<str>, Arc<Vec<Line>>)>,
     kept: Mutex<HashMap<String, VecDeque<Line>>>,
 }
 
@@ -75,7 +90,7 @@ impl Logs {
     /// In `dir`.
     pub fn new(dir: PathBuf) -> std::io::Result<Logs> {
         std::fs::create_dir_all(&dir)?;
-        Ok(Logs { dir, kept: Mutex::default() })
+        Ok(Logs { dir, news: broadcast::Sender::new(NEWS), kept: Mutex::default() })
     }
 
     fn file(&self, plugin: &str) -> PathBuf {
@@ -89,8 +104,26 @@ impl Logs {
         lines
     }
 
+    /// What is written to a plugin's log from now on.
+    pub fn follow(&self, plugin: &str) -> impl Stream<Item = LogNews> + Send + use<> {
+        let plugin: Arc<str> = plugin.into();
+        futures::stream::unfold((self.news.subscribe(), plugin), |(mut news, plugin)| async move {
+            loop {
+                match news.recv().await {
+                    Ok((of, lines)) if of == plugin => return Some((LogNews::Lines(lines), (news, plugin))),
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(_)) => return Some((LogNews::Missed, (news, plugin))),
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        })
+    }
+
     /// Adds lines.
     pub fn append(&self, plugin: &str, lines: Vec<Line>) {
+        if self.news.receiver_count() > 0 {
+            let _ = self.news.send((plugin.into(), Arc::new(lines.clone())));
+        }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = kept.entry(plugin.to_owned()).or_insert_with(|| self.read(plugin));
         let mut text = String::new();

@@ -28,6 +28,7 @@ use crate::address::{Network, odd, public};
 use crate::life::Life;
 use crate::logs::{Level, Line};
 use crate::plugin::Loaded;
+use crate::trace::Recorder;
 
 /// How long anything outside is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
@@ -372,14 +373,15 @@ pub struct Outgoing {
     services: Arc<Services>,
     call: String,
     left: u32,
+    trace: Arc<Recorder>,
 }
 
 impl Outgoing {
     /// By the plugin's grant.
-    pub fn new(plugin: &Loaded, services: &Arc<Services>, call: &str) -> Outgoing {
+    pub fn new(plugin: &Loaded, services: &Arc<Services>, call: &str, trace: Arc<Recorder>) -> Outgoing {
         let gate =
             Gate { rules: plugin.outgoing.clone(), life: plugin.life.clone(), resolver: services.resolver.clone(), patience: PATIENCE };
-        Outgoing { gate, services: services.clone(), call: call.to_owned(), left: MOST }
+        Outgoing { gate, services: services.clone(), call: call.to_owned(), left: MOST, trace }
     }
 }
 
@@ -396,12 +398,19 @@ impl WasiHttpHooks for Outgoing {
         let spent = self.left == 0;
         self.left = self.left.saturating_sub(1);
         let (gate, services, call) = (self.gate.clone(), self.services.clone(), self.call.clone());
+        // Without its path and query: those may hold what is secret.
+        let host = request.uri().authority().map_or("", |a| a.as_str().rsplit('@').next().unwrap_or_default());
+        let mut span = self.trace.span(format!("{} {}://{host}", request.method(), request.uri().scheme_str().unwrap_or("http")));
         Box::new(async move {
             let sent = if spent {
                 Err(refused(Error::ConnectionLimitReached, format!("a call sends at most {MOST} requests")))
             } else {
                 gate.send(request, options).await
             };
+            if let Err(r) = &sent {
+                span.failed(&r.reason);
+            }
+            drop(span);
             sent.map_err(|r| {
                 if gate.life.log.take(1.0).is_ok() {
                     let message = format!("a request to the outside failed: {}", r.reason);

@@ -14,14 +14,14 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::bindings::plenum::types::types::Error as WitError;
 use crate::breaker::Outcome;
-use crate::call::{CallInfo, CallState, Gate, Limits, store};
+use crate::call::{CallInfo, CallState, Gate, Input, Limits, store};
 use crate::compile::brief;
 use crate::interfaces::{INTERFACES, OUTGOING, WASI, told, unknown};
 use crate::life::{HostLimits, Life, Visit};
 use crate::logs::Level;
 use crate::outgoing::Rules;
 use crate::package::Manifest;
-use crate::stats::{MAX_INPUT, Trap};
+use crate::stats::Trap;
 use crate::{RuntimeError, Services};
 
 /// What stands for the action of a schedule without one: the component's `schedule.fire`. No manifest can name an action so.
@@ -286,7 +286,16 @@ impl Loaded {
 
     /// What a call is for.
     pub fn info(&self, what: String, user: Option<UserPrincipal>, key: Option<String>) -> CallInfo {
-        CallInfo { id: plenum_store::new_id(), who: self.principal(user.clone()), user, key, what, input: None, depth: 0, migrates: false }
+        CallInfo {
+            id: plenum_store::new_id(),
+            who: self.principal(user.clone()),
+            user,
+            key,
+            what,
+            input: Input::None,
+            depth: 0,
+            migrates: false,
+        }
     }
 
     /// Carries out an action of the manifest, for a caller that is `depth` calls of plugins away from where it began.
@@ -308,7 +317,7 @@ impl Loaded {
         let index = self.export(|e| e.actions.as_ref(), "plenum:plugin/actions")?;
         let text = input.to_string();
         let mut info = CallInfo { depth, ..self.info(format!("action {name}"), user, key) };
-        info.input = Some(text.chars().take(MAX_INPUT).collect());
+        info.input = Input::Json(Arc::new(input.clone()));
         let out: String = self.call(services, visit, &index, info, (name.to_owned(), text)).await?;
         let out: Json = serde_json::from_str(&out).map_err(|e| RuntimeError::Plugin {
             code: "plugin.output".into(),
@@ -329,7 +338,7 @@ impl Loaded {
         let what = format!("event {}", event.get("type").and_then(Json::as_str).unwrap_or_default());
         let text = event.to_string();
         let mut info = self.info(what, None, None);
-        info.input = Some(text.chars().take(MAX_INPUT).collect());
+        info.input = Input::Json(Arc::new(event.clone()));
         self.call(services, visit, &index, info, (text,)).await
     }
 
@@ -415,7 +424,10 @@ impl Loaded {
         let outcome = tokio::time::timeout(self.limits.wall, meter.run(work)).await;
         let result = match outcome {
             Ok(Ok(Ok(v))) => Ok(v),
-            Ok(Ok(Err(e))) => Err(RuntimeError::Plugin { code: e.code, status: e.status.clamp(400, 599), message: e.message }),
+            Ok(Ok(Err(e))) => {
+                store.data().trace.failed(&e.message);
+                Err(RuntimeError::Plugin { code: e.code, status: e.status.clamp(400, 599), message: e.message })
+            }
             Ok(Err(trap)) => Err(self.trapped(&mut store, &trap)),
             Err(_) => Err(self.timed_out(&mut store)),
         };
@@ -454,6 +466,10 @@ impl Loaded {
     }
 
     fn keep_trap(&self, s: &CallState, error: &RuntimeError, backtrace: String) {
+        s.trace.failed(&error.to_string());
+        let text = |v: &Json| v.as_str().map(str::to_owned);
+        let secrets: Vec<String> =
+            self.manifest.settings.iter().filter(|d| d.secret).filter_map(|d| text(self.settings.get(&d.name)?)).collect();
         self.life.stats.trapped(Trap {
             at: plenum_store::now_ms(),
             call: s.info.id.clone(),
@@ -462,7 +478,7 @@ impl Loaded {
             code: error.code().to_owned(),
             message: error.to_string(),
             backtrace,
-            input: s.info.input.clone(),
+            input: s.info.input.shown(&secrets),
         });
     }
 }

@@ -24,6 +24,7 @@ use crate::compile::Compiler;
 use crate::engine::{CompileCache, MAX_CALLS, TICK, engine};
 use crate::life::{HostLimits, Lives, Visit};
 use crate::logs::Logs;
+use crate::otlp::{Exporter, TraceExport};
 use crate::package::{Manifest, SignatureState, Trust, TrustPolicy};
 use crate::plugin::Loaded;
 use crate::stats::StatsSummary;
@@ -50,6 +51,8 @@ pub struct RuntimeConfig {
     pub secrets: Secrets,
     /// Networks that `call: http` of people's workflows may reach besides the public internet, `10.1.0.0/16`.
     pub workflow_networks: Vec<String>,
+    /// The collector that the traces of all calls go to.
+    pub traces: Option<TraceExport>,
 }
 
 /// Requests to the outside in a minute, of all people's workflows together.
@@ -180,6 +183,20 @@ impl Plugins {
         let networks = config.workflow_networks.iter().map(|n| crate::address::Network::parse(n)).collect::<Result<Vec<_>, _>>();
         let networks = networks.map_err(|e| RuntimeError::Invalid(format!("workflows.networks: {e}")))?;
         let outside = HostLimits { outgoing_per_minute: WORKFLOW_REQUESTS, outgoing_bytes: 4 << 20, ..config.limits };
+        let tasks = TaskTracker::new();
+        let exporter = match config.traces.clone() {
+            None => None,
+            Some(to) => {
+                let (exporter, sending, stop) = Exporter::new(to).map_err(|e| RuntimeError::Invalid(format!("plugins.traces: {e}")))?;
+                let stopping = shutdown.clone();
+                tasks.spawn(sending);
+                tasks.spawn(async move {
+                    stopping.cancelled().await;
+                    stop.cancel();
+                });
+                Some(exporter)
+            }
+        };
         let services = Services {
             db,
             docs,
@@ -188,7 +205,8 @@ impl Plugins {
             cmdb,
             jobs,
             logs,
-            tasks: TaskTracker::new(),
+            tasks,
+            exporter,
             resolver: Arc::new(crate::outgoing::SystemResolver),
             outside: crate::outgoing::Gate {
                 rules: Some(crate::outgoing::Rules::public(networks)),

@@ -1,7 +1,9 @@
 //! What administrators see of a plugin at work: its numbers, its log, its traps, what it uses of its grant.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::Stream;
 use plenum_access::{Permission, Principal, Scope};
 use plenum_store::events::{NewEvent, emit};
 use plenum_store::params;
@@ -9,10 +11,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::RuntimeError;
-use crate::logs::{Line, LogQuery};
+use crate::figures::Figure;
+use crate::logs::{Line, LogNews, LogQuery};
 use crate::package::Text;
 use crate::service::Plugins;
 use crate::stats::{StatsSummary, Trap, Use};
+use crate::trace::CallTrace;
 
 /// How often what is counted of permissions is stored.
 const KEEP_EVERY: Duration = Duration::from_secs(30);
@@ -112,6 +116,36 @@ impl Plugins {
             TrapReport { trap, log }
         };
         Ok(self.inner.lives.get(id).stats.traps().into_iter().map(report).collect())
+    }
+
+    /// Its last calls, newest first, part by part.
+    pub async fn traces(&self, who: &Principal, id: &str) -> Result<Vec<Arc<CallTrace>>, RuntimeError> {
+        self.require_manage(who, id).await?;
+        Ok(self.inner.lives.get(id).traces.last())
+    }
+
+    /// What it counts itself.
+    pub async fn figures(&self, who: &Principal, id: &str) -> Result<Vec<Figure>, RuntimeError> {
+        self.require(who, Permission::PluginsRead).await?;
+        if self.stored(id).await?.is_none() {
+            return Err(RuntimeError::NotFound(format!("the plugin {id} is not installed")));
+        }
+        Ok(self.inner.lives.get(id).figures.all())
+    }
+
+    /// All that plugins count, and what the host counts of them, in Prometheus' text format.
+    pub async fn prometheus(&self, who: &Principal) -> Result<String, RuntimeError> {
+        self.require(who, Permission::PluginsRead).await?;
+        let lives = self.inner.lives.all();
+        let own: Vec<(String, Vec<Figure>)> = lives.iter().map(|l| (l.id.clone(), l.figures.all())).collect();
+        let of_host: Vec<(String, StatsSummary)> = lives.iter().map(|l| (l.id.clone(), l.stats.summary())).collect();
+        Ok(format!("{}{}", crate::figures::of_host(&of_host), crate::figures::prometheus(&own)))
+    }
+
+    /// Lines of its log as they are written, from now on.
+    pub async fn follow_logs(&self, who: &Principal, id: &str) -> Result<impl Stream<Item = LogNews> + Send + use<>, RuntimeError> {
+        self.require_manage(who, id).await?;
+        Ok(self.services().logs.follow(id))
     }
 
     /// What it uses, and of how much.

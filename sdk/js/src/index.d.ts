@@ -407,6 +407,32 @@ export namespace workflow {
   }
 }
 
+/** The plugin's own figures: on its page and for Prometheus, as `plenum_plugin_<name>`. No permission. */
+export namespace metrics {
+  type Labels = Record<string, string | number | boolean>;
+  /** Adds to a counter: what only grows. */
+  function add(name: string, by?: number, labels?: Labels): void;
+  /** Sets a gauge: what goes up and down. */
+  function set(name: string, value: number, labels?: Labels): void;
+  /** Puts a value into a histogram: a duration in seconds, say. */
+  function observe(name: string, value: number, labels?: Labels): void;
+}
+
+/** Permission `notify.send`. */
+export namespace notify {
+  /** Tells people by login name, and all with a role; answers how many. With the `key` of an earlier one nobody is told again. */
+  function send(message: {
+    title: string;
+    body?: string;
+    level?: 'info' | 'success' | 'warning' | 'error';
+    users?: string[];
+    roles?: ('administrator' | 'operator' | 'viewer')[];
+    /** A path of the portal. */
+    link?: string;
+    key?: string;
+  }): number;
+}
+
 /** Permission `events.publish`. */
 export namespace events {
   function publish(type: string, subject: string, data: unknown): void;

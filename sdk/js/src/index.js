@@ -5,7 +5,7 @@
 //   const router = new Router().get('/count', () => ({ debian: cmdb.query('host', { filter: 'os_id == "debian"' }).count() }));
 //   export default definePlugin({ http: router });
 //
-// Every interface of the platform is a namespace: cmdb, store, keyvalue, jobs, workflow, events, plugins, outgoing, log, context, clock, random.
+// Every interface of the platform is a namespace: cmdb, store, keyvalue, jobs, workflow, events, notify, metrics, plugins, outgoing, log, context, clock, random.
 // The component imports the functions that the code reaches, and no others.
 export * as clock from './clock.js';
 export * as cmdb from './cmdb.js';
@@ -14,6 +14,8 @@ export * as events from './events.js';
 export * as jobs from './jobs.js';
 export * as keyvalue from './keyvalue.js';
 export * as log from './log.js';
+export * as metrics from './metrics.js';
+export * as notify from './notify.js';
 export * as outgoing from './outgoing.js';
 export * as plugins from './plugins.js';
 export * as random from './random.js';

@@ -35,6 +35,8 @@ export class Fake {
   runs(): workflow.Run[];
   schedules(): Required<workflow.Schedule>[];
   events(): Event[];
+  figures(): { kind: 'counter' | 'gauge' | 'histogram'; name: string; labels: Record<string, string>; value: number }[];
+  notifications(): { users: string[]; roles: string[]; level: string; title: string; body: string; link?: string; key?: string }[];
   log(): { level: 'debug' | 'info' | 'warn' | 'error'; message: string; fields: any }[];
   collection(name: string): store.Document<any>[];
 }

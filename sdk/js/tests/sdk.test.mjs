@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { beforeEach, test } from 'node:test';
 
-import { PlenumError, Request, Response, Router, cel, clock, cmdb, context, definePlugin, events, jobs, keyvalue, log, outgoing, plugins, random, store, workflow } from '@plenum/sdk';
+import { PlenumError, Request, Response, Router, cel, clock, cmdb, context, definePlugin, events, jobs, keyvalue, log, metrics, notify, outgoing, plugins, random, store, workflow } from '@plenum/sdk';
 import { Fake, Job } from '@plenum/sdk/testing';
 
 import { filter } from '../src/testing/cel.js';
@@ -270,4 +270,14 @@ test('the outside answers as the test says', () => {
   refuses(502, 'outgoing.json', () => outgoing.get(url).json());
   fake.deny('http.outgoing');
   refuses(403, 'access.denied', () => outgoing.get(url));
+});
+
+test('people are told, and figures counted', () => {
+  assert.equal(notify.send({ title: 'Two expire', level: 'warning', users: ['olga'], roles: ['operator'], key: 'k' }), 2);
+  assert.deepEqual(fake.notifications()[0].roles, ['operator']);
+  metrics.add('seen', 3, { of: 'a' });
+  metrics.observe('took_seconds', 0.2);
+  assert.deepEqual(fake.figures()[0], { kind: 'counter', name: 'seen', labels: { of: 'a' }, value: 3 });
+  fake.deny('notify.send');
+  refuses(403, 'access.denied', () => notify.send({ title: 'x', users: ['olga'] }));
 });

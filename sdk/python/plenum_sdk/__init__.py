@@ -8,14 +8,14 @@
     def count(request):
         return {"debian": cmdb.query("host", filter='os_id == "debian"').count()}
 
-Every interface of the platform is a module: `cmdb`, `store`, `keyvalue`, `jobs`, `workflow`, `events`, `plugins`, `outgoing`, `log`,
+Every interface of the platform is a module: `cmdb`, `store`, `keyvalue`, `jobs`, `workflow`, `events`, `notify`, `metrics`, `plugins`, `outgoing`, `log`,
 `context`, `clock`, `random`. In a component they call the host; anywhere else they call `plenum_sdk.testing.Fake`.
 
 `plenum plugin build` reads which of their functions a plugin names, and the component imports those and no others. So name them plainly:
 `cmdb.create(...)`, not `getattr(cmdb, "create")`.
 """
 
-from plenum_sdk import clock, cmdb, context, events, jobs, keyvalue, log, outgoing, plugins, random, store, workflow
+from plenum_sdk import clock, cmdb, context, events, jobs, keyvalue, log, metrics, notify, outgoing, plugins, random, store, workflow
 from plenum_sdk.cel import cel
 from plenum_sdk.clock import Timestamp
 from plenum_sdk.context import User
@@ -40,6 +40,8 @@ __all__ = [
     "cmdb",
     "context",
     "events",
+    "metrics",
+    "notify",
     "jobs",
     "keyvalue",
     "log",

@@ -40,6 +40,8 @@ executions = Imported("plenum_jobs_executions_0_1_0")
 runs = Imported("plenum_workflow_runs_0_1_0")
 wire_schedules = Imported("plenum_workflow_schedules_0_1_0")
 publisher = Imported("plenum_events_publisher_0_1_0")
+figures = Imported("plenum_metrics_figures_0_3_0")
+notifications = Imported("plenum_notify_notifications_0_3_0")
 context = Imported("plenum_plugin_context_0_1_0")
 wire_log = Imported("plenum_log_log_0_1_0")
 secrets = Imported("plenum_plugin_secrets_0_1_0")
@@ -346,3 +348,20 @@ def now() -> int:
 
 def random(count: int) -> bytes:
     return os.urandom(count)
+
+
+def metrics_add(name: str, labels: dict, by: float) -> None:
+    ask(figures.add, name, [(k, str(v)) for k, v in labels.items()], by)
+
+
+def metrics_set(name: str, labels: dict, value: float) -> None:
+    ask(figures.set, name, [(k, str(v)) for k, v in labels.items()], value)
+
+
+def metrics_observe(name: str, labels: dict, value: float) -> None:
+    ask(figures.observe, name, [(k, str(v)) for k, v in labels.items()], value)
+
+
+def notify_send(users: list, roles: list, level: str, title: str, body: str, link: str | None, key: str | None) -> int:
+    level = getattr(notifications.Level, level.upper())
+    return ask(notifications.send, notifications.Message(users, roles, level, title, body, link, key))

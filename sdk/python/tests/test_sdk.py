@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from plenum_sdk import Error, Event, Plugin, Request, Response, Timestamp, cel, clock, cmdb, context, events, jobs, keyvalue, log, outgoing, plugins, random, store, workflow
+from plenum_sdk import Error, Event, Plugin, Request, Response, Timestamp, cel, clock, cmdb, context, events, jobs, keyvalue, log, metrics, notify, outgoing, plugins, random, store, workflow
 from plenum_sdk.convert import decode, encode
 from plenum_sdk.jobs import Script, Targets
 from plenum_sdk.schedules import Schedule
@@ -344,6 +344,18 @@ class Platform(Case):
             self.refuses(422, "outgoing.url", outgoing.get, wrong)
         self.fake.deny("http.outgoing")
         self.refuses(403, "access.denied", outgoing.get, url)
+
+    def test_people_are_told_and_figures_counted(self):
+        self.assertEqual(notify.send("Two expire", level="warning", users=["olga"], roles=["operator"], key="k"), 2)
+        told = self.fake.notifications()[0]
+        self.assertEqual((told["title"], told["roles"], told["key"]), ("Two expire", ["operator"], "k"))
+        self.refuses(422, "plugin.invalid", lambda: notify.send("x", level="loud", users=["olga"]))
+        metrics.add("seen", 3, of="a")
+        metrics.set("level", 7)
+        metrics.observe("took_seconds", 0.2)
+        self.assertEqual(self.fake.figures()[:2], [("counter", "seen", {"of": "a"}, 3.0), ("gauge", "level", {}, 7.0)])
+        self.fake.deny("notify.send")
+        self.refuses(403, "access.denied", lambda: notify.send("x", users=["olga"]))
 
     def test_tests_do_not_meet(self):
         self.fake.instance("host", {})

@@ -58,6 +58,8 @@ USES: dict[str, dict[str, tuple[str, list[str]] | list[tuple[str, list[str]]]]] 
         "next_times": (SCHEDULES, ["next-times"]),
     },
     "events": {"publish": (PUBLISHER, ["publish"])},
+    "metrics": {name: ("plenum:metrics/figures", [name]) for name in ("add", "set", "observe")},
+    "notify": {"send": ("plenum:notify/notifications", ["send"])},
     "keyvalue": {"open": BUCKETS, "Bucket": BUCKETS},
     "plugins": {"call": (CALLS, ["call"])},
     "outgoing": {name: (OUTGOING, ["handle"]) for name in ("request", "get", "post", "put", "delete")},

@@ -10,7 +10,7 @@ pub mod imports {
         path: [
             "wit/wasi-clocks", "wit/wasi-random",
             "../../wit/types", "../../wit/log", "../../wit/store", "../../wit/cmdb", "../../wit/jobs", "../../wit/workflow", "../../wit/events",
-            "../../wit/plugin", "../../wit/wasi-keyvalue",
+            "../../wit/plugin", "../../wit/metrics", "../../wit/notify", "../../wit/wasi-keyvalue",
         ],
         inline: r#"
             package plenum:sdk;
@@ -25,6 +25,8 @@ pub mod imports {
                 import plenum:plugin/context@0.1.0;
                 import plenum:plugin/secrets@0.1.0;
                 import plenum:plugin/calls@0.1.0;
+                import plenum:metrics/figures@0.3.0;
+                import plenum:notify/notifications@0.3.0;
                 import wasi:keyvalue/store@0.2.0-draft;
                 import wasi:keyvalue/atomics@0.2.0-draft;
                 import wasi:keyvalue/batch@0.2.0-draft;

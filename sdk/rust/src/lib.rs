@@ -38,6 +38,8 @@ pub mod jobs;
 pub mod keyvalue;
 pub mod log;
 mod macros;
+pub mod metrics;
+pub mod notify;
 pub mod outgoing;
 pub mod plugins;
 pub mod random;

@@ -17,6 +17,8 @@ import { AppLogs } from './AppLogs';
 import { AppPermissions } from './AppPermissions';
 import { Data } from './Data';
 import { Failures } from './Failures';
+import { Figures } from './Figures';
+import { Traces } from './Traces';
 import { Usage } from './Usage';
 import { Versions } from './Versions';
 
@@ -93,6 +95,7 @@ export default function AppDetail() {
                 { to: `/apps/${p.id}/settings`, label: t('apps.settings') },
                 { to: `/apps/${p.id}/data`, label: t('data.tab') },
                 { to: `/apps/${p.id}/logs`, label: t('apps.logs') },
+                { to: `/apps/${p.id}/calls`, label: t('traces.title') },
                 { to: `/apps/${p.id}/failures`, label: t('failures.title') },
               ]
             : []),
@@ -104,8 +107,9 @@ export default function AppDetail() {
       {tab === 'settings' && <Settings id={p.id} />}
       {tab === 'data' && manage && <Data plugin={p} />}
       {tab === 'logs' && <AppLogs id={p.id} />}
+      {tab === 'calls' && manage && <Traces id={p.id} />}
       {tab === 'failures' && <Failures id={p.id} />}
-      {!['', 'permissions', 'versions', 'settings', ...(manage ? ['data'] : []), 'logs', 'failures'].includes(tab) && <Empty icon={CircleHelp} title={t('error.notFound')} text={t('error.notFoundText')} />}
+      {!['', 'permissions', 'versions', 'settings', ...(manage ? ['data', 'calls'] : []), 'logs', 'failures'].includes(tab) && <Empty icon={CircleHelp} title={t('error.notFound')} text={t('error.notFoundText')} />}
       {removing && <Uninstall plugin={p} onClose={() => setRemoving(false)} />}
     </div>
   );
@@ -171,6 +175,7 @@ function Overview({ plugin: p }: { plugin: Plugin }) {
           <p style={{ maxWidth: '76ch' }}>{tl(p.description)}</p>
         </Panel>
         <Usage id={p.id} />
+      <Figures id={p.id} />
       </div>
       <div className="stack">
         <Panel title={t('apps.limits')}>

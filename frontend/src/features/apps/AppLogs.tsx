@@ -1,22 +1,59 @@
 import { Button, Input, Select, Switch } from 'antd';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { RotateCw } from 'lucide-react';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
+import { BASE } from '../../api/client';
 import { api } from '../../api/endpoints';
-import type { Json, PluginLog } from '../../api/types';
+import { openStream } from '../../api/sse';
+import type { Json, Page, PluginLog } from '../../api/types';
 import { Empty, Icon, Loading, Panel, ProblemNote } from '../../components/base';
 import { absoluteTime } from '../../components/format';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 
 const LEVELS = ['debug', 'info', 'warn', 'error'];
+/** Lines that are shown. */
+const MOST = 500;
+
+function parsed(text: string): PluginLog[] {
+  try {
+    return JSON.parse(text) as PluginLog[];
+  } catch {
+    return [];
+  }
+}
+
+/** Whether a line is one of those that are asked for, as the host decides it. */
+export function fits(l: PluginLog, level: string, search: string): boolean {
+  const word = search.toLowerCase();
+  const grave = LEVELS.indexOf(l.level) >= Math.max(0, LEVELS.indexOf(level));
+  return grave && (!word || l.call === search || l.message.toLowerCase().includes(word) || JSON.stringify(l.fields).toLowerCase().includes(word));
+}
 
 /** What an app wrote to its log, newest first, as it is written. */
 export function AppLogs({ id }: { id: string }) {
   const { t } = useI18n();
   const [url, setUrl] = useUrl();
   const [live, setLive] = useState(true);
-  const logs = useQuery({ queryKey: ['plugins', 'logs', id, url.level ?? '', url.q ?? ''], queryFn: () => api.plugins.logs(id, { limit: 500, level: url.level, search: url.q }), refetchInterval: live ? 2000 : false });
+  const client = useQueryClient();
+  const level = url.level ?? '';
+  const q = url.q ?? '';
+  const logs = useQuery({ queryKey: ['plugins', 'logs', id, level, q], queryFn: () => api.plugins.logs(id, { limit: MOST, level: url.level, search: url.q }) });
+  useEffect(() => {
+    if (!live) return;
+    const key = ['plugins', 'logs', id, level, q];
+    const again = () => void client.invalidateQueries({ queryKey: key });
+    return openStream({
+      url: `${BASE}/plugins/${encodeURIComponent(id)}/logs/stream`,
+      onMessage: (m) => {
+        // What was written before the stream began, or got lost on its way, is in the log.
+        if (m.event === 'open' || m.event === 'missed') return again();
+        if (m.event !== 'lines') return;
+        const lines = parsed(m.data).filter((l) => fits(l, level, q)).reverse();
+        if (lines.length > 0) client.setQueryData<Page<PluginLog>>(key, (old) => (old ? { ...old, items: [...lines, ...old.items].slice(0, MOST) } : old));
+      },
+    });
+  }, [client, id, level, q, live]);
   const items = logs.data?.items ?? [];
   return (
     <Panel

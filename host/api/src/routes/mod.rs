@@ -21,9 +21,11 @@ pub mod jobs_safety;
 pub mod jobs_types;
 pub mod node_metrics;
 pub mod nodes;
+pub mod notifications;
 pub mod overview;
 pub mod plugin_data;
 pub mod plugin_life;
+pub mod plugin_watch;
 pub mod plugins;
 pub mod run_acts;
 pub mod system;
@@ -55,10 +57,12 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(jobs_safety::router())
         .merge(node_metrics::router())
         .merge(nodes::router())
+        .merge(notifications::router())
         .merge(overview::router())
         .merge(catalog::router())
         .merge(plugin_data::router())
         .merge(plugin_life::router())
+        .merge(plugin_watch::router())
         .merge(plugins::router())
         .merge(system::router())
         .merge(workflow_insight::router())

@@ -28,6 +28,7 @@ pub fn compile(dir: &Path, locked: bool) -> anyhow::Result<Vec<u8>> {
     for (name, value) in small(dir)? {
         cargo.env(name, value);
     }
+    let own = std::fs::canonicalize(dir)?;
     for (k, v) in &t.env {
         if v.is_empty() {
             cargo.env_remove(k)
@@ -35,6 +36,9 @@ pub fn compile(dir: &Path, locked: bool) -> anyhow::Result<Vec<u8>> {
             cargo.env(k, v)
         };
     }
+    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", TARGET.replace('-', "_").to_ascii_uppercase());
+    let set = t.env.iter().find(|(k, _)| *k == flags).map(|(_, v)| v.clone()).filter(|v| !v.is_empty());
+    cargo.env(&flags, remapped(&set.or_else(|| std::env::var(&flags).ok()).unwrap_or_default(), &own));
     let status = cargo.status().context("cargo does not start; install Rust from https://rustup.rs")?;
     if !status.success() {
         bail!("the plugin does not compile: see above");
@@ -46,6 +50,31 @@ pub fn compile(dir: &Path, locked: bool) -> anyhow::Result<Vec<u8>> {
     let component = componentize(&core)?;
     println!("component: {} KiB in {:.1} s", component.len() / 1024, started.elapsed().as_secs_f32());
     Ok(component)
+}
+
+/// The compiler's flags, so that the component names the places of its code without whose machine they were on: panics and backtraces carry
+/// them, to everybody who has the package.
+fn remapped(flags: &str, dir: &Path) -> String {
+    let home = |name: &str, below: &str| {
+        std::env::var_os(name).map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(below)))
+    };
+    let ran = Command::new("rustc").args(["--print", "sysroot"]).output().ok().filter(|o| o.status.success());
+    let sysroot = ran.and_then(|o| String::from_utf8(o.stdout).ok()).map(|t| PathBuf::from(t.trim()));
+    // The last one that fits counts, so the longest comes last; a space would end the flag.
+    let mut places: Vec<(PathBuf, &str)> =
+        [(home("HOME", ""), "~"), (home("CARGO_HOME", ".cargo"), "cargo"), (home("RUSTUP_HOME", ".rustup"), "rustup"), (sysroot, "rust")]
+            .into_iter()
+            .filter_map(|(p, to)| Some((p?, to)))
+            .chain([(dir.to_owned(), ".")])
+            .filter(|(p, _)| p.as_os_str().len() > 1 && !p.to_string_lossy().contains(char::is_whitespace))
+            .collect();
+    // The SDK lies above a plugin of this repository, and below one of anybody's.
+    if let Some(root) = dir.parent().and_then(Path::parent).filter(|r| r.join("sdk/rust").is_dir()) {
+        places.push((root.to_owned(), "plenum"));
+    }
+    places.sort_by_key(|(p, _)| p.as_os_str().len());
+    let more = places.iter().map(|(p, to)| format!("--remap-path-prefix={}={to}", p.display()));
+    std::iter::once(flags.to_owned()).filter(|f| !f.is_empty()).chain(more).collect::<Vec<_>>().join(" ")
 }
 
 /// A release is small where the author says nothing else: a component is loaded into every host. What Cargo.toml sets is left alone.
@@ -73,4 +102,19 @@ fn cargo_toml(dir: &Path) -> anyhow::Result<toml::Table> {
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("{} cannot be read; to pack a component of another language use `plenum plugin pack`", path.display()))?;
     text.parse().with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn places_of_the_machine_are_left_out_and_flags_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = remapped("--sysroot=/x", dir.path());
+        assert!(flags.starts_with("--sysroot=/x "), "{flags}");
+        assert!(flags.contains(&format!("--remap-path-prefix={}=.", dir.path().display())), "{flags}");
+        assert!(flags.contains("=cargo"), "{flags}");
+    }
 }

@@ -16,7 +16,9 @@ use plenum_runtime::package::Manifest;
 pub const WORLD: &str = "plugin";
 
 /// Packages of the contract in the order in which they use each other.
-const CONTRACT: &[&str] = &["types", "log", "store", "cmdb", "jobs", "workflow", "events", "plugin", "wasi-keyvalue"];
+const CONTRACT: &[&str] = &["types", "log", "store", "cmdb", "jobs", "workflow", "events", "plugin", "metrics", "notify", "wasi-keyvalue"];
+/// Those that came later: a plugin that was begun before does without.
+const LATER: &[&str] = &["metrics", "notify", "wasi-keyvalue"];
 
 /// WASI's own, which the SDKs call beside the contract.
 const WASI: &[(&str, &str)] = &[
@@ -94,8 +96,7 @@ pub fn write(contract: &Path, to: &Path, uses: &Uses, offers: &Offers, more: &[&
     let mut packages: Vec<(String, PackageId)> = Vec::new();
     for name in CONTRACT {
         let dir = contract.join(name);
-        // A plugin that was begun before it was part of the contract does without.
-        if *name == "wasi-keyvalue" && !dir.is_dir() {
+        if LATER.contains(name) && !dir.is_dir() {
             continue;
         }
         let (id, _) = resolve.push_dir(&dir).with_context(|| format!("the contract {} cannot be read", dir.display()))?;

@@ -66,6 +66,7 @@ pub fn permission(interface: &str, function: &str) -> Option<Permission> {
         ("plenum:plugin/calls", _) => Permission::PluginsUse,
         ("plenum:events/publisher", _) => Permission::EventsPublish,
         ("wasi:http/outgoing-handler", _) => Permission::HttpOutgoing,
+        ("plenum:notify/notifications", _) => Permission::NotifySend,
         _ => return None,
     })
 }
@@ -81,6 +82,7 @@ const BY_CALLS: &[Permission] = &[
     Permission::Store,
     Permission::EventsPublish,
     Permission::HttpOutgoing,
+    Permission::NotifySend,
 ];
 
 /// What came of the check: `problems` stop the build, `advice` does not.
@@ -147,6 +149,7 @@ fn entry(permission: &str) -> String {
         "cmdb.read" | "cmdb.write" => "scope = { models = [\"host\"] }        # leave out for all models\n",
         "jobs.run" => "scope = { users = [\"nobody\"], targets = [\"env == \\\"test\\\"\"] }        # leave out for all\n",
         "events.publish" => "scope = { types = [\"my.event\"] }\n",
+        "notify.send" => "scope = { roles = [\"operator\"] }        # leave out for everybody\n",
         "http.outgoing" => "scope = { hosts = [\"api.example.com\"] }\n",
         _ => "",
     };

@@ -103,7 +103,8 @@ async fn run_all(flags: &TestFlags) -> anyhow::Result<Vec<Ran>> {
         all.push(ran);
     }
     if let Some(path) = &flags.report {
-        std::fs::write(path, report(&m.id, &m.version.to_string(), &all)?).with_context(|| format!("{} cannot be written", path.display()))?;
+        std::fs::write(path, report(&m.id, &m.version.to_string(), &all)?)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(all)
 }

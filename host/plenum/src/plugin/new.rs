@@ -173,7 +173,8 @@ pub fn create(id: &str, dir: Option<PathBuf>, lang: Lang, template: Template) ->
         std::fs::write(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     let test = if template == Template::WorkflowOnly { String::new() } else { format!("  {}\n", lang.start().test) };
-    println!("{} is a plugin now. Next:\n\n  cd {}\n{test}  plenum plugin build", dir.display(), dir.display());
+    let cases = if template == Template::WorkflowOnly { "" } else { "\n  plenum plugin test" };
+    println!("{} is a plugin now. Next:\n\n  cd {}\n{test}  plenum plugin build{cases}", dir.display(), dir.display());
     Ok(())
 }
 

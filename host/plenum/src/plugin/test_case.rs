@@ -168,13 +168,15 @@ impl Case {
             None => bail!("{}: a case has steps", what()),
         };
         for (n, step) in steps.iter().enumerate() {
-            let kinds = [step.request.is_some(), step.action.is_some(), step.event.is_some(), step.schedule.is_some(), step.lifecycle.is_some()];
+            let kinds =
+                [step.request.is_some(), step.action.is_some(), step.event.is_some(), step.schedule.is_some(), step.lifecycle.is_some()];
             if kinds.iter().filter(|k| **k).count() != 1 {
                 bail!("{}: step {} has one of request, action, event, schedule or lifecycle", what(), n + 1);
             }
         }
         let mut before = json!({});
-        let include: Vec<String> = include.map(serde_json::from_value).transpose().with_context(|| format!("{}: include", what()))?.unwrap_or_default();
+        let include: Vec<String> =
+            include.map(serde_json::from_value).transpose().with_context(|| format!("{}: include", what()))?.unwrap_or_default();
         for file in include {
             merge(&mut before, read(&path.parent().unwrap_or(Path::new(".")).join(file))?);
         }
@@ -320,7 +322,10 @@ mod tests {
     fn fixtures_are_shared_and_added_to() {
         let dir = written(&[
             ("fixtures/hosts.yaml", "cmdb: { host: [{ hostname: web1 }] }\nsettings: { x: 1, y: 1 }\n"),
-            ("a.case.json", r#"{ "include": ["fixtures/hosts.yaml"], "cmdb": { "host": [{ "hostname": "web2" }] }, "settings": { "x": 2 }, "steps": [{ "action": "a" }] }"#),
+            (
+                "a.case.json",
+                r#"{ "include": ["fixtures/hosts.yaml"], "cmdb": { "host": [{ "hostname": "web2" }] }, "settings": { "x": 2 }, "steps": [{ "action": "a" }] }"#,
+            ),
         ]);
         let found = cases(dir.path(), None).unwrap();
         let wanted = json!({ "cmdb": { "host": [{ "hostname": "web1" }, { "hostname": "web2" }] }, "settings": { "x": 2, "y": 1 } });

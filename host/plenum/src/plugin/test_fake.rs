@@ -55,7 +55,9 @@ fn golden(case: &Case, came: &[Came], update: bool) -> anyhow::Result<Option<Str
     Ok(match known {
         None => Some(format!("there is no tests/{name} to compare with; look at what comes, and write it with --update")),
         Some(known) if known == found => None,
-        Some(known) => Some(format!("it is not as tests/{name} says (- expected, + found; --update takes it over):\n{}", diff(&known, &found))),
+        Some(known) => {
+            Some(format!("it is not as tests/{name} says (- expected, + found; --update takes it over):\n{}", diff(&known, &found)))
+        }
     })
 }
 
@@ -167,18 +169,25 @@ mod tests {
 
     #[test]
     fn calls_are_compared_by_name_arguments_and_order() {
-        let c = came(200, json!("well"), &[
-            ("plenum:cmdb/instances.get", json!({ "model": "host", "id": "1" })),
-            (LOG, json!({ "message": "x" })),
-            ("outside", json!({ "request": "GET https://a/" })),
-        ]);
+        let c = came(
+            200,
+            json!("well"),
+            &[
+                ("plenum:cmdb/instances.get", json!({ "model": "host", "id": "1" })),
+                (LOG, json!({ "message": "x" })),
+                ("outside", json!({ "request": "GET https://a/" })),
+            ],
+        );
         let two = json!({ "calls": [{ "call": "instances.get", "args": { "id": "1" } }, { "call": "outside" }] });
         assert_eq!(problem(two, &c), "");
         assert_eq!(problem(json!({ "calls": [{ "call": "get" }, { "call": "log.write" }, { "call": "outside" }] }), &c), "");
         for (expect, words) in [
             (json!({ "calls": [{ "call": "outside" }, { "call": "get" }] }), "call 1 of the host is plenum:cmdb/instances.get"),
             (json!({ "calls": [{ "call": "get", "args": { "id": "2" } }, { "call": "outside" }] }), "/id is \"1\", not \"2\""),
-            (json!({ "calls": [{ "call": "get" }] }), "1 calls of the host are expected, and these were made: plenum:cmdb/instances.get, outside"),
+            (
+                json!({ "calls": [{ "call": "get" }] }),
+                "1 calls of the host are expected, and these were made: plenum:cmdb/instances.get, outside",
+            ),
             (json!({ "calls": [{ "call": "et" }, { "call": "outside" }] }), "not et"),
             (json!({ "status": 201 }), "it answered 200, not 201: well"),
             (json!({ "text": "ill" }), "\"ill\" is not in well"),

@@ -3,6 +3,6 @@
 #![allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
 
 pub mod v0_1;
-pub mod v0_2;
+pub mod v0_3;
 
-pub use v0_2::{plenum, wasi};
+pub use v0_3::{plenum, wasi};

@@ -10,5 +10,5 @@ wasmtime::component::bindgen!({
     path: ["../../wit/types", "../../wit/cmdb"],
     world: "plenum:host/imports",
     imports: { default: async },
-    with: { "plenum:types/types@0.1.0": crate::bindings::v0_2::plenum::types::types },
+    with: { "plenum:types/types@0.1.0": crate::bindings::v0_3::plenum::types::types },
 });

@@ -67,8 +67,7 @@ impl World {
     /// The attributes of its model, and what the records here have beside them.
     fn schema(&self, model: &str) -> Result<Schema, Refusal> {
         let known = self.model(model);
-        let mut fields: Vec<Field> =
-            known.into_iter().flat_map(|m| &m.attributes).map(|a| Field::new(&a.name, kind(a.kind))).collect();
+        let mut fields: Vec<Field> = known.into_iter().flat_map(|m| &m.attributes).map(|a| Field::new(&a.name, kind(a.kind))).collect();
         for i in self.instances.iter().filter(|i| i.model == model) {
             for (name, value) in &i.attributes {
                 if !fields.iter().any(|f| f.name == *name) {
@@ -124,9 +123,12 @@ impl World {
         };
         let bulk = a.get("bulk").clone();
         let named = |v: &Json| v.get("model").and_then(Json::as_str).map(str::to_owned);
-        let models: Vec<String> =
-            [a.maybe("model"), named(&query), named(&bulk), named(a.get("source")), named(a.get("destination"))].into_iter().flatten().collect();
-        let touches: Vec<(&str, &str)> = models.iter().map(|m| ("models", m.as_str())).chain([plenum_access::KEEPS_TO_ATTRIBUTES]).collect();
+        let models: Vec<String> = [a.maybe("model"), named(&query), named(&bulk), named(a.get("source")), named(a.get("destination"))]
+            .into_iter()
+            .flatten()
+            .collect();
+        let touches: Vec<(&str, &str)> =
+            models.iter().map(|m| ("models", m.as_str())).chain([plenum_access::KEEPS_TO_ATTRIBUTES]).collect();
         self.allowed(permission, &touches)?;
         let (model, id) = (a.text("model"), a.text("id"));
         match (interface, function) {
@@ -147,7 +149,8 @@ impl World {
                     .collect();
                 order(&mut found, of("sort"));
                 let ids: Vec<&str> = found.iter().filter_map(|v| v.get("id")?.as_str()).collect();
-                let items = ids.iter().filter_map(|id| self.instances.get(self.find(&q_model, id)?)).map(|i| self.instance_json(i)).collect();
+                let items =
+                    ids.iter().filter_map(|id| self.instances.get(self.find(&q_model, id)?)).map(|i| self.instance_json(i)).collect();
                 page(items, query.get("cursor").and_then(Json::as_str), query.get("limit").and_then(Json::as_u64).unwrap_or(1000), 1000)
             }
             ("plenum:cmdb/instances", "count") => Ok(json!(self.matching(&model, &a.text("filter"))?.len())),
@@ -231,7 +234,8 @@ impl World {
         let of = |name: &str| b.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
         let (model, action) = (of("model"), of("action"));
         let flag = |name: &str| b.get(name).and_then(Json::as_bool).unwrap_or(false);
-        let key: Vec<String> = b.get("key").and_then(Json::as_array).into_iter().flatten().filter_map(|k| k.as_str().map(str::to_owned)).collect();
+        let key: Vec<String> =
+            b.get("key").and_then(Json::as_array).into_iter().flatten().filter_map(|k| k.as_str().map(str::to_owned)).collect();
         let before = (self.instances.clone(), self.links.clone());
         let mut rows = Vec::new();
         for row in b.get("rows").and_then(Json::as_array).into_iter().flatten() {

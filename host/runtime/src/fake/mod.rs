@@ -146,7 +146,8 @@ impl FakeHost {
         if !self.exports.http {
             return Err(RuntimeError::NotFound(format!("the plugin {} answers no HTTP requests", self.manifest.id)));
         }
-        let pre = ProxyPre::new(self.pre()?.clone()).map_err(|e| RuntimeError::Component(format!("its HTTP handler does not fit: {e:#}")))?;
+        let pre =
+            ProxyPre::new(self.pre()?.clone()).map_err(|e| RuntimeError::Component(format!("its HTTP handler does not fit: {e:#}")))?;
         let (mut parts, body) = request.into_parts();
         let user = begin(world, None);
         parts.headers = crate::http::forwarded(&parts.headers, user.as_ref());
@@ -157,7 +158,8 @@ impl FakeHost {
         let mut store = self.store(world);
         let failed = |e: wasmtime::Error| RuntimeError::Internal(format!("{e:#}"));
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let incoming = store.data_mut().http().new_incoming_request(Scheme::Http, http::Request::from_parts(parts, body)).map_err(failed)?;
+        let incoming =
+            store.data_mut().http().new_incoming_request(Scheme::Http, http::Request::from_parts(parts, body)).map_err(failed)?;
         let out = store.data_mut().http().new_response_outparam(sender).map_err(failed)?;
         // It owns the store: when it ends, so does whatever the answer could still wait for.
         let work = async move {
@@ -316,4 +318,3 @@ fn trapped(store: &Store<State>, trap: &wasmtime::Error) -> RuntimeError {
     }
     RuntimeError::Plugin { code: "plugin.trap".into(), status: 502, message }
 }
-

@@ -29,7 +29,11 @@ fn checked(schema: &Schema, collection: &str, mut data: Map<String, Json>) -> Re
     data.retain(|_, v| !v.is_null());
     for (name, v) in &mut data {
         let Some(field) = schema.field(name) else {
-            return Err(refusal("store.invalid", 422, format!("{collection} has no field {name}; declare it under [[collections]] in plugin.toml")));
+            return Err(refusal(
+                "store.invalid",
+                422,
+                format!("{collection} has no field {name}; declare it under [[collections]] in plugin.toml"),
+            ));
         };
         if !fits(&field.kind, v) {
             return Err(refusal("store.invalid", 422, format!("{name} of {collection} is {v}, which its kind does not allow")));
@@ -200,8 +204,12 @@ impl World {
         // A method's own handle is called self.
         let bucket = a.maybe("self").or_else(|| a.maybe("bucket")).unwrap_or_default();
         let keys: Vec<String> = match function {
-            "set-many" => a.get("key_values").as_array().into_iter().flatten().filter_map(|p| p.get(0)?.as_str().map(str::to_owned)).collect(),
-            "get-many" | "delete-many" => a.get("keys").as_array().into_iter().flatten().filter_map(|k| k.as_str().map(str::to_owned)).collect(),
+            "set-many" => {
+                a.get("key_values").as_array().into_iter().flatten().filter_map(|p| p.get(0)?.as_str().map(str::to_owned)).collect()
+            }
+            "get-many" | "delete-many" => {
+                a.get("keys").as_array().into_iter().flatten().filter_map(|k| k.as_str().map(str::to_owned)).collect()
+            }
             "[method]bucket.list-keys" => Vec::new(),
             _ => vec![a.text("key")],
         };
@@ -230,7 +238,8 @@ impl World {
                 let text = |v: &Vec<u8>| std::str::from_utf8(v).ok().and_then(|t| t.parse::<u64>().ok());
                 let before = values.get(&key).map_or(Some(0), text);
                 let sum = before.and_then(|n| n.checked_add(a.number("delta")));
-                let sum = sum.ok_or_else(|| refusal("keyvalue.refused", 422, format!("the value of {key} is no number, or too large a one")))?;
+                let sum =
+                    sum.ok_or_else(|| refusal("keyvalue.refused", 422, format!("the value of {key} is no number, or too large a one")))?;
                 values.insert(key, sum.to_string().into_bytes());
                 json!(sum)
             }

@@ -104,7 +104,8 @@ async fn fixtures_deny_and_answer_in_the_place_of_fakes() {
     let denied = world(&host, json!({ "deny": ["cmdb.write"] }));
     let answer = post(&host, &denied, "/everything").await;
     assert_eq!((answer.status, answer.body["code"].as_str()), (403, Some("access.denied")), "{}", answer.body);
-    let broken = world(&host, json!({ "answers": [{ "call": "plenum:store/documents.apply", "error": { "code": "store.quota", "status": 413 } }] }));
+    let broken =
+        world(&host, json!({ "answers": [{ "call": "plenum:store/documents.apply", "error": { "code": "store.quota", "status": 413 } }] }));
     assert_eq!(host.lifecycle(&broken, "install").await.unwrap_err().code(), "store.quota");
     let nobody = world(&host, json!({ "user": "nobody" }));
     assert_eq!(post(&host, &nobody, "/everything").await.status, 403);

@@ -107,7 +107,8 @@ pub fn from_json(ty: &Type, value: &Json, at: &str) -> Result<Val, String> {
             Val::Record(r.fields().map(field).collect::<Result<_, String>>()?)
         }
         Type::Tuple(t) => {
-            let items = value.as_array().filter(|a| a.len() == t.types().len()).ok_or_else(|| wrong("a list of as many as the tuple has"))?;
+            let items =
+                value.as_array().filter(|a| a.len() == t.types().len()).ok_or_else(|| wrong("a list of as many as the tuple has"))?;
             let each = t.types().zip(items).enumerate().map(|(i, (ty, v))| from_json(&ty, v, &format!("{at}/{i}")));
             Val::Tuple(each.collect::<Result<_, _>>()?)
         }

@@ -120,7 +120,9 @@ impl World {
                 if read {
                     return Ok(found.map_or(Json::Null, |r| r.clone()));
                 }
-                let run = found.and_then(Json::as_object_mut).ok_or_else(|| refusal("workflow.not_found", 404, format!("there is no run {id}")))?;
+                let run = found
+                    .and_then(Json::as_object_mut)
+                    .ok_or_else(|| refusal("workflow.not_found", 404, format!("there is no run {id}")))?;
                 run.insert("status".into(), json!("cancelled"));
                 run.insert("finished_at".into(), json!(now));
                 Ok(Json::Null)

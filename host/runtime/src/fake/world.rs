@@ -120,7 +120,9 @@ impl World {
         settings.extend(f.settings);
         let now = match &f.now {
             None => START,
-            Some(text) => plenum_store::filter::time_ms(text).ok_or_else(|| format!("now: {text:?} is not a time such as 2026-01-31T08:00:00Z"))?,
+            Some(text) => {
+                plenum_store::filter::time_ms(text).ok_or_else(|| format!("now: {text:?} is not a time such as 2026-01-31T08:00:00Z"))?
+            }
         };
         let mut w = World {
             grant,
@@ -205,7 +207,9 @@ impl World {
         let name = permission.name();
         let reach = touches.iter().map(|(k, v)| format!("{k} = [\"{v}\"]")).collect::<Vec<_>>().join(", ");
         let message = if self.grant.permissions.contains_key(name) {
-            format!("the scope of {name} does not reach this: in plugin.toml, under [[permissions]] name = \"{name}\", write into its scope: {reach}")
+            format!(
+                "the scope of {name} does not reach this: in plugin.toml, under [[permissions]] name = \"{name}\", write into its scope: {reach}"
+            )
         } else {
             format!("the permission {name} was not granted")
         };
@@ -235,7 +239,8 @@ impl World {
             "plenum:workflow/schedules" => self.workflow_schedules(function, &a),
             "wasi:keyvalue/store" | "wasi:keyvalue/atomics" | "wasi:keyvalue/batch" => self.keyvalue(function, &a),
             "plenum:events/publisher" => self.publish(&a),
-            "plenum:log/log" => Ok(Json::Null),
+            "plenum:log/log" | "plenum:metrics/figures" => Ok(Json::Null),
+            "plenum:notify/notifications" => self.notify(&a),
             "plenum:plugin/context" => Ok(match function {
                 "settings" => json!(Json::Object(self.settings.clone().into_iter().collect()).to_string()),
                 _ => self.context(),
@@ -272,9 +277,24 @@ impl World {
         let kind = a.text("kind");
         self.allowed(Permission::EventsPublish, &[("types", &kind)])?;
         if kind.is_empty() || kind.starts_with("plenum.") {
-            return Err(refusal("plugin.invalid", 422, format!("{kind:?} cannot be the type of a published event: plenum. is the platform's own")));
+            return Err(refusal(
+                "plugin.invalid",
+                422,
+                format!("{kind:?} cannot be the type of a published event: plenum. is the platform's own"),
+            ));
         }
         a.json("data").map(|_| Json::Null)
+    }
+
+    fn notify(&self, a: &Args<'_>) -> Result<Json, Refusal> {
+        let m = a.get("message");
+        let names = |k: &'static str| m.get(k).and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).map(move |n| (k, n));
+        let touches: Vec<(&str, &str)> = names("users").chain(names("roles")).collect();
+        self.allowed(Permission::NotifySend, &touches)?;
+        if touches.is_empty() || m.get("title").and_then(Json::as_str).is_none_or(|t| t.trim().is_empty()) {
+            return Err(refusal("plugin.invalid", 422, "a notification needs a title, and somebody: users or roles"));
+        }
+        Ok(json!(touches.len()))
     }
 
     fn other_plugin(&self, a: &Args<'_>) -> Result<Json, Refusal> {
@@ -282,13 +302,19 @@ impl World {
         self.allowed(Permission::PluginsUse, &[("actions", &name)])?;
         a.json("input")?;
         let answer = self.actions.get(&name).map(|v| json!(v.to_string()));
-        answer.ok_or_else(|| refusal("plugin.not_found", 404, format!("nobody answers {name}; say what it answers under [actions] of the case")))
+        answer.ok_or_else(|| {
+            refusal("plugin.not_found", 404, format!("nobody answers {name}; say what it answers under [actions] of the case"))
+        })
     }
 
     /// A collection of the manifest, with its fields.
     pub(super) fn collection(&self, name: &str) -> Result<(&crate::package::CollectionSpec, Schema), Refusal> {
         let spec = self.manifest.collections.iter().find(|c| c.name == name).ok_or_else(|| {
-            refusal("store.no_collection", 404, format!("the plugin has no collection {name}; declare it under [[collections]] in plugin.toml"))
+            refusal(
+                "store.no_collection",
+                404,
+                format!("the plugin has no collection {name}; declare it under [[collections]] in plugin.toml"),
+            )
         })?;
         let fields = spec.fields.iter().map(|(n, k)| crate::plugin::field(n, k).unwrap_or_else(|_| Field::new(n, FieldKind::Json)));
         Ok((spec, Schema::new(fields.collect())))
@@ -353,7 +379,8 @@ pub(super) fn read_object(v: &Json, what: &str) -> Result<Map<String, Json>, Ref
 
 /// A page of what was found.
 pub(super) fn page(items: Vec<Json>, cursor: Option<&str>, limit: u64, most: u64) -> Result<Json, Refusal> {
-    let from: usize = cursor.map_or(Ok(0), str::parse).map_err(|_| refusal("request.cursor", 400, "the cursor is not one of these pages"))?;
+    let from: usize =
+        cursor.map_or(Ok(0), str::parse).map_err(|_| refusal("request.cursor", 400, "the cursor is not one of these pages"))?;
     let (total, limit) = (items.len(), usize::try_from(limit.clamp(1, most)).unwrap_or(1));
     let next = (from + limit < total).then(|| (from + limit).to_string());
     Ok(json!({ "items": items.into_iter().skip(from).take(limit).collect::<Vec<_>>(), "next_cursor": next, "total": total }))

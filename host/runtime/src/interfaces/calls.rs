@@ -14,6 +14,7 @@ const DEPTH: u32 = 4;
 
 impl Host for CallState {
     async fn call(&mut self, plugin: String, action: String, input: String) -> Result<String, Error> {
+        let _span = self.span("plenum:plugin/calls.call");
         if self.info.depth >= DEPTH {
             return Err(error("plugin.depth", 422, format!("calls of plugins that call plugins go {DEPTH} deep at most")));
         }

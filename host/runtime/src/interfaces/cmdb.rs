@@ -112,11 +112,13 @@ fn model(stored: plenum_cmdb::StoredModel) -> wit_models::Model {
 
 impl wit_models::Host for CallState {
     async fn names(&mut self) -> Result<Vec<String>, Error> {
+        let _span = self.span("plenum:cmdb/models.names");
         let models = self.services.cmdb.models(&self.info.who).await.map_err(failed)?;
         Ok(models.into_iter().map(|m| m.model.name).collect())
     }
 
     async fn get(&mut self, name: String) -> Result<Option<wit_models::Model>, Error> {
+        let _span = self.span("plenum:cmdb/models.get");
         match self.services.cmdb.model(&self.info.who, &name).await {
             Ok(m) => Ok(Some(model(m))),
             Err(CmdbError::NoModel { .. }) => Ok(None),
@@ -156,6 +158,7 @@ fn row(r: plenum_cmdb::RowResult) -> wit::RowResult {
 
 impl wit::Host for CallState {
     async fn query_instances(&mut self, q: wit::Query) -> Result<wit::Page, Error> {
+        let _span = self.span("plenum:cmdb/instances.query-instances");
         let query = Query {
             filter: Some(q.filter),
             search: Some(q.search).filter(|s| !s.trim().is_empty()),
@@ -176,10 +179,12 @@ impl wit::Host for CallState {
     }
 
     async fn count(&mut self, model: String, filter: String) -> Result<u64, Error> {
+        let _span = self.span("plenum:cmdb/instances.count");
         Ok(ms(self.services.cmdb.preview(&self.info.who, &model, &filter).await.map_err(failed)?.count))
     }
 
     async fn get(&mut self, model: String, id: String, at: Option<u64>) -> Result<Option<wit::Instance>, Error> {
+        let _span = self.span("plenum:cmdb/instances.get");
         let (cmdb, who) = (&self.services.cmdb, &self.info.who);
         let answer = match at {
             None => cmdb.get(who, &model, &id).await,
@@ -189,6 +194,7 @@ impl wit::Host for CallState {
     }
 
     async fn history(&mut self, model: String, id: String, before: Option<u64>, limit: u32) -> Result<Vec<wit::Change>, Error> {
+        let _span = self.span("plenum:cmdb/instances.history");
         let most = (limit as usize).clamp(1, MAX_CHANGES);
         let (mut out, mut bytes, mut before) = (Vec::new(), 0, before.map(signed));
         while out.len() < most && bytes < MAX_PAGE_BYTES as usize {
@@ -208,6 +214,7 @@ impl wit::Host for CallState {
     }
 
     async fn create(&mut self, model: String, attributes: String, why: Option<String>) -> Result<wit::Instance, Error> {
+        let _span = self.span("plenum:cmdb/instances.create");
         let attributes = serde_json::from_str(&attributes).map_err(|e| bad_json("attributes", &e))?;
         self.services.cmdb.create(&self.info.who, &model, attributes, why.as_deref()).await.map(instance).map_err(failed)
     }
@@ -220,16 +227,19 @@ impl wit::Host for CallState {
         version: Option<u64>,
         why: Option<String>,
     ) -> Result<wit::Instance, Error> {
+        let _span = self.span("plenum:cmdb/instances.update");
         let patch = serde_json::from_str(&patch).map_err(|e| bad_json("patch", &e))?;
         let cmdb = &self.services.cmdb;
         cmdb.update(&self.info.who, &model, &id, patch, version.map(signed), why.as_deref()).await.map(instance).map_err(failed)
     }
 
     async fn delete(&mut self, model: String, id: String, version: Option<u64>, why: Option<String>) -> Result<(), Error> {
+        let _span = self.span("plenum:cmdb/instances.delete");
         self.services.cmdb.delete(&self.info.who, &model, &id, version.map(signed), why.as_deref()).await.map_err(failed)
     }
 
     async fn write_bulk(&mut self, b: wit::Bulk) -> Result<wit::BulkResult, Error> {
+        let _span = self.span("plenum:cmdb/instances.write-bulk");
         let action = match b.action {
             wit::BulkAction::Create => BulkAction::Create,
             wit::BulkAction::Update => BulkAction::Update,
@@ -247,6 +257,7 @@ impl wit::Host for CallState {
     }
 
     async fn restore(&mut self, model: String, id: String, version: Option<u64>, why: Option<String>) -> Result<wit::Instance, Error> {
+        let _span = self.span("plenum:cmdb/instances.restore");
         let cmdb = &self.services.cmdb;
         cmdb.restore(&self.info.who, &model, &id, version.map(signed), why.as_deref()).await.map(instance).map_err(failed)
     }
@@ -259,6 +270,7 @@ fn association(a: plenum_cmdb::Association) -> wit_associations::Association {
 
 impl wit_associations::Host for CallState {
     async fn related_instances(&mut self, model: String, id: String) -> Result<Vec<wit_associations::Related>, Error> {
+        let _span = self.span("plenum:cmdb/associations.related-instances");
         let found = self.services.cmdb.related(&self.info.who, &model, &id).await.map_err(failed)?;
         let related = |r: plenum_cmdb::Related| wit_associations::Related {
             association: r.association,
@@ -272,6 +284,7 @@ impl wit_associations::Host for CallState {
     }
 
     async fn walk_graph(&mut self, q: wit_associations::GraphQuery) -> Result<wit_associations::Graph, Error> {
+        let _span = self.span("plenum:cmdb/associations.walk-graph");
         let walk = match q.walk {
             wit_associations::Walk::Around => Walk::Around,
             wit_associations::Walk::Impact => Walk::Impact,
@@ -294,11 +307,13 @@ impl wit_associations::Host for CallState {
         source: wit_associations::End,
         destination: wit_associations::End,
     ) -> Result<wit_associations::Association, Error> {
+        let _span = self.span("plenum:cmdb/associations.associate");
         let (from, to) = ((source.model.as_str(), source.id.as_str()), (destination.model.as_str(), destination.id.as_str()));
         self.services.cmdb.associate(&self.info.who, &kind, from, to).await.map(association).map_err(failed)
     }
 
     async fn dissociate(&mut self, id: String) -> Result<(), Error> {
+        let _span = self.span("plenum:cmdb/associations.dissociate");
         self.services.cmdb.dissociate(&self.info.who, &id).await.map_err(failed)
     }
 }

@@ -38,6 +38,7 @@ pub(crate) async fn publish(
 
 impl Host for CallState {
     async fn publish(&mut self, kind: String, subject: String, data: String) -> Result<(), Error> {
+        let _span = self.span("plenum:events/publisher.publish");
         let data = serde_json::from_str(&data).map_err(|e| bad_json("data", &e))?;
         let source = format!("/plugins/{}", self.plugin.id);
         publish(&self.services, &self.info.who, source, kind, subject, data).await.map_err(|e| match &e {

@@ -73,11 +73,13 @@ fn target(t: plenum_jobs::TargetResult) -> TargetResult {
 
 impl Host for CallState {
     async fn run(&mut self, request: String) -> Result<Execution, Error> {
+        let _span = self.span("plenum:jobs/executions.run");
         let request = serde_json::from_str(&request).map_err(|e| bad_json("request", &e))?;
         self.services.jobs.run(&self.info.who, request).await.map(execution).map_err(failed)
     }
 
     async fn get(&mut self, id: String) -> Result<Option<Execution>, Error> {
+        let _span = self.span("plenum:jobs/executions.get");
         match self.services.jobs.execution(&self.info.who, &id).await {
             Ok(e) => Ok(Some(execution(e))),
             Err(JobsError::NotFound { .. }) => Ok(None),
@@ -86,12 +88,14 @@ impl Host for CallState {
     }
 
     async fn results(&mut self, id: String, cursor: Option<String>, limit: u32) -> Result<ResultsPage, Error> {
+        let _span = self.span("plenum:jobs/executions.results");
         let query = ResultQuery { cursor, limit: limit.clamp(1, 500), ..ResultQuery::default() };
         let page = self.services.jobs.results(&self.info.who, &id, &query).await.map_err(failed)?;
         Ok(ResultsPage { items: page.items.into_iter().map(target).collect(), next_cursor: page.next_cursor })
     }
 
     async fn output(&mut self, id: String, node_id: String, stream: OutputStream, offset: u64, limit: u32) -> Result<Vec<u8>, Error> {
+        let _span = self.span("plenum:jobs/executions.output");
         let stream = match stream {
             OutputStream::Stdout => plenum_jobs::OutputStream::Stdout,
             OutputStream::Stderr => plenum_jobs::OutputStream::Stderr,
@@ -102,6 +106,7 @@ impl Host for CallState {
     }
 
     async fn cancel(&mut self, id: String) -> Result<(), Error> {
+        let _span = self.span("plenum:jobs/executions.cancel");
         self.services.jobs.cancel(&self.info.who, &id).await.map(|_| ()).map_err(failed)
     }
 }

@@ -145,6 +145,7 @@ impl CallState {
 
 impl store::Host for CallState {
     async fn open(&mut self, identifier: String) -> Result<Resource<Bucket>, Error> {
+        let _span = self.span("wasi:keyvalue/store.open");
         self.kv_allowed().await?;
         let plain =
             identifier.len() <= 60 && identifier.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_".contains(&c));
@@ -163,28 +164,33 @@ impl store::Host for CallState {
 
 impl store::HostBucket for CallState {
     async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Option<Vec<u8>>, Error> {
+        let _span = self.span("wasi:keyvalue/store.get");
         self.kv_allowed().await?;
         let id = self.kv_id(&bucket, &key)?;
         self.kv_get(&id).await
     }
 
     async fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Result<(), Error> {
+        let _span = self.span("wasi:keyvalue/store.set");
         let id = self.kv_id(&bucket, &key)?;
         self.kv_change(vec![(id, Change::Set(value))]).await
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<(), Error> {
+        let _span = self.span("wasi:keyvalue/store.delete");
         let id = self.kv_id(&bucket, &key)?;
         self.kv_change(vec![(id, Change::Delete)]).await
     }
 
     async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Result<bool, Error> {
+        let _span = self.span("wasi:keyvalue/store.exists");
         self.kv_allowed().await?;
         let id = self.kv_id(&bucket, &key)?;
         Ok(self.kv_get(&id).await?.is_some())
     }
 
     async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Result<KeyResponse, Error> {
+        let _span = self.span("wasi:keyvalue/store.list-keys");
         self.kv_allowed().await?;
         let prefix = format!("{}/", self.table.get(&bucket).map_err(other)?.name);
         // The cursor is how many keys were told; a key that went meanwhile can hide another, as the interface allows.
@@ -207,6 +213,7 @@ impl store::HostBucket for CallState {
 
 impl atomics::Host for CallState {
     async fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: u64) -> Result<u64, Error> {
+        let _span = self.span("wasi:keyvalue/atomics.increment");
         self.kv_allowed().await?;
         let id = self.kv_id(&bucket, &key)?;
         let life = self.plugin.life.clone();
@@ -229,6 +236,7 @@ impl atomics::Host for CallState {
 
 impl batch::Host for CallState {
     async fn get_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Result<Vec<Option<(String, Vec<u8>)>>, Error> {
+        let _span = self.span("wasi:keyvalue/batch.get-many");
         self.kv_allowed().await?;
         if keys.len() > MANY {
             return Err(Error::Other(format!("at most {MANY} keys at once")));
@@ -254,12 +262,14 @@ impl batch::Host for CallState {
     }
 
     async fn set_many(&mut self, bucket: Resource<Bucket>, key_values: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
+        let _span = self.span("wasi:keyvalue/batch.set-many");
         let change = |(key, value): (String, Vec<u8>)| Ok::<_, Error>((self.kv_id(&bucket, &key)?, Change::Set(value)));
         let changes = key_values.into_iter().map(change).collect::<Result<Vec<_>, _>>()?;
         self.kv_change(changes).await
     }
 
     async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Result<(), Error> {
+        let _span = self.span("wasi:keyvalue/batch.delete-many");
         let change = |key: String| Ok::<_, Error>((self.kv_id(&bucket, &key)?, Change::Delete));
         let changes = keys.into_iter().map(change).collect::<Result<Vec<_>, _>>()?;
         self.kv_change(changes).await

@@ -10,6 +10,8 @@ mod events;
 mod jobs;
 mod keyvalue;
 mod log;
+mod metrics;
+mod notify;
 mod store;
 mod v0_1;
 mod workflow;
@@ -88,6 +90,16 @@ pub const INTERFACES: &[Interface] = &[
         import: "plenum:events/publisher@0.1.",
         needs: &[Permission::EventsPublish],
         link: |l| b::events::publisher::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:metrics/figures@0.3.",
+        needs: &[],
+        link: |l| b::metrics::figures::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
+    },
+    Interface {
+        import: "plenum:notify/notifications@0.3.",
+        needs: &[Permission::NotifySend],
+        link: |l| b::notify::notifications::add_to_linker::<_, HasSelf<CallState>>(l, |s| s),
     },
     Interface { import: "plenum:log/log@0.1.", needs: &[], link: |l| b::log::log::add_to_linker::<_, HasSelf<CallState>>(l, |s| s) },
     Interface {

@@ -109,12 +109,14 @@ impl CallState {
 
 impl Host for CallState {
     async fn get(&mut self, name: String, id: String) -> Result<Option<Document>, Error> {
+        let _span = self.span("plenum:store/documents.get");
         self.require_store().await?;
         let found = self.services.docs.get(&collection(&self.plugin.id, &name), &id).await.map_err(failed)?;
         Ok(found.map(document))
     }
 
     async fn apply(&mut self, writes: Vec<Write>) -> Result<Vec<u64>, Error> {
+        let _span = self.span("plenum:store/documents.apply");
         self.require_store().await?;
         if writes.len() > MAX_WRITES {
             return Err(error("store.too_many", 422, format!("at most {MAX_WRITES} records are written at once, not {}", writes.len())));
@@ -123,6 +125,7 @@ impl Host for CallState {
     }
 
     async fn query_documents(&mut self, q: WitQuery) -> Result<Page, Error> {
+        let _span = self.span("plenum:store/documents.query-documents");
         self.require_store().await?;
         let query = Query {
             filter: Some(q.filter),
@@ -143,12 +146,14 @@ impl Host for CallState {
     }
 
     async fn count(&mut self, name: String, filter: String) -> Result<u64, Error> {
+        let _span = self.span("plenum:store/documents.count");
         self.require_store().await?;
         let filter = Some(filter.as_str()).filter(|f| !f.trim().is_empty());
         Ok(ms(self.services.docs.count(&collection(&self.plugin.id, &name), filter).await.map_err(failed)?))
     }
 
     async fn aggregate(&mut self, a: Aggregation) -> Result<Vec<Group>, Error> {
+        let _span = self.span("plenum:store/documents.aggregate");
         self.require_store().await?;
         let span = |b| match b {
             WitBucket::Minute => Bucket::Minute,

@@ -46,12 +46,14 @@ impl CallState {
 
 impl RunsHost for CallState {
     async fn start(&mut self, workflow: String, input: String, key: Option<String>) -> Result<Run, Error> {
+        let _span = self.span("plenum:workflow/runs.start");
         let input = serde_json::from_str(&input).map_err(|e| bad_json("input", &e))?;
         let name = self.full_name(&workflow);
         self.workflows()?.start(&self.info.who, &name, input, key.as_deref()).await.map(run).map_err(failed)
     }
 
     async fn get(&mut self, id: String) -> Result<Option<Run>, Error> {
+        let _span = self.span("plenum:workflow/runs.get");
         match self.workflows()?.run(&self.info.who, &id).await {
             Ok(r) => Ok(Some(run(r))),
             Err(WorkflowError::NotFound(_)) => Ok(None),
@@ -60,12 +62,14 @@ impl RunsHost for CallState {
     }
 
     async fn cancel(&mut self, id: String) -> Result<(), Error> {
+        let _span = self.span("plenum:workflow/runs.cancel");
         self.workflows()?.cancel(&self.info.who, &id, None).await.map(|_| ()).map_err(failed)
     }
 }
 
 impl SchedulesHost for CallState {
     async fn put(&mut self, s: Schedule) -> Result<(), Error> {
+        let _span = self.span("plenum:workflow/schedules.put");
         self.require_schedules().await?;
         let input = serde_json::from_str(&s.input).map_err(|e| bad_json("input", &e))?;
         let workflow = self.full_name(&s.workflow);
@@ -82,6 +86,7 @@ impl SchedulesHost for CallState {
     }
 
     async fn list(&mut self) -> Result<Vec<Schedule>, Error> {
+        let _span = self.span("plenum:workflow/schedules.list");
         self.require_schedules().await?;
         let mut out = Vec::new();
         let mut query = ListQuery { limit: 500, ..ListQuery::default() };
@@ -106,6 +111,7 @@ impl SchedulesHost for CallState {
     }
 
     async fn delete(&mut self, name: String) -> Result<(), Error> {
+        let _span = self.span("plenum:workflow/schedules.delete");
         self.require_schedules().await?;
         let mut query = ListQuery { search: Some(name.clone()), limit: 500, ..ListQuery::default() };
         loop {
@@ -122,6 +128,7 @@ impl SchedulesHost for CallState {
     }
 
     async fn next_times(&mut self, cron: String, timezone: String, count: u32) -> Result<Vec<String>, Error> {
+        let _span = self.span("plenum:workflow/schedules.next-times");
         let times = plenum_workflow::next_times(&cron, &timezone, plenum_store::now_ms(), count.clamp(1, 20) as usize).map_err(failed)?;
         Ok(times.into_iter().map(crate::rfc3339).collect())
     }

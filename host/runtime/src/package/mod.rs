@@ -37,7 +37,7 @@ pub(crate) use plenum_store::filter::nearest;
 pub(crate) use reference::is_digest;
 
 /// Versions of the contract (`wit/`, the manifest) that this host speaks, the newest last; a manifest's `api` has to match one of them.
-pub const API_VERSIONS: &[&str] = &["0.1.0", "0.2.0"];
+pub const API_VERSIONS: &[&str] = &["0.1.0", "0.2.0", "0.3.0"];
 
 /// Kinds of fields of a collection.
 pub const FIELD_KINDS: &[&str] =
@@ -53,6 +53,14 @@ pub const MAX_FILES: u64 = 64 << 20;
 pub const MAX_FILE_COUNT: usize = 5_000;
 /// Most bytes of a manifest, of an index, of a signature.
 pub const MAX_DOCUMENT: u64 = 1 << 20;
+
+/// The versions of the contract, for people.
+fn offered() -> String {
+    match API_VERSIONS {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        all => all.join(", "),
+    }
+}
 
 /// What is wrong with a package, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +95,7 @@ pub enum PackageError {
     /// It needs another contract than this host offers.
     #[error(
         "the plugin needs the plugin API {required}, and this host offers {}; install a version of the plugin that fits, or update the host",
-        API_VERSIONS.join(" and ")
+        offered()
     )]
     Api {
         /// What the manifest requires.

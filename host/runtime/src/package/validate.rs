@@ -47,6 +47,7 @@ fn scope_keys(p: Permission) -> &'static [&'static str] {
         Permission::WorkflowRead | Permission::WorkflowRun => &["workflows"],
         Permission::EventsPublish | Permission::EventsRead => &["types"],
         Permission::PluginsUse => &["actions"],
+        Permission::NotifySend => &["users", "roles"],
         Permission::HttpOutgoing => &["hosts", "schemes", "ports", "networks"],
         _ => &[],
     }

@@ -150,6 +150,7 @@ impl World {
             secrets: secrets.clone(),
             // Where the stand-ins are.
             workflow_networks: vec!["127.0.0.1".into()],
+            traces: None,
         };
         let jobs_end = jobs.clone();
         let plugins = Plugins::new(config, db.clone(), docs, access.clone(), events.clone(), cmdb, jobs, stop.clone()).unwrap();

@@ -151,6 +151,16 @@ export class Fake {
     return Object.keys(state.schedules).sort().map((name) => ({ ...state.schedules[name], input: JSON.parse(state.schedules[name].input) }));
   }
 
+  /** What the plugin counted, in order: { kind, name, labels, value }. */
+  figures() {
+    return copy(state.figures);
+  }
+
+  /** What people were told, in order. */
+  notifications() {
+    return copy(state.notifications);
+  }
+
   /** Events that were published, in order. */
   events() {
     return copy(state.events);

@@ -28,6 +28,8 @@ const empty = () => ({
   nextTimes: [],
   events: [],
   log: [],
+  figures: [],
+  notifications: [],
 });
 
 /** Of the fake that is there. */

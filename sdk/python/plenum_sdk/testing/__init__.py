@@ -84,6 +84,8 @@ class State:
     next_times: list = field(default_factory=list)
     events: list = field(default_factory=list)
     log: list = field(default_factory=list)
+    figures: list = field(default_factory=list)
+    notifications: list = field(default_factory=list)
 
     def id(self, kind: str) -> str:
         """The next id; never twice the same, and the same in every run of a test."""
@@ -208,6 +210,14 @@ class Fake:
     def schedules(self) -> list[dict]:
         """Schedules that the plugin made, by name."""
         return [s for _, s in sorted(state().schedules.items())]
+
+    def figures(self) -> list[tuple[str, str, dict, float]]:
+        """What the plugin counted: kind, name, labels, value."""
+        return state().figures
+
+    def notifications(self) -> list[dict]:
+        """What people were told."""
+        return state().notifications
 
     def events(self) -> list[dict]:
         """Events that were published, in order."""

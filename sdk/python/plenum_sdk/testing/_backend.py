@@ -431,3 +431,23 @@ def random(count: int) -> bytes:
     s = state()
     s.ids += 1
     return s.ids.to_bytes(max(count, 8), "big")[-count:] if count else b""
+
+
+def metrics_add(name: str, labels: dict, by: float) -> None:
+    state().figures.append(("counter", name, labels, by))
+
+
+def metrics_set(name: str, labels: dict, value: float) -> None:
+    state().figures.append(("gauge", name, labels, value))
+
+
+def metrics_observe(name: str, labels: dict, value: float) -> None:
+    state().figures.append(("histogram", name, labels, value))
+
+
+def notify_send(users: list, roles: list, level: str, title: str, body: str, link: str | None, key: str | None) -> int:
+    s = allowed("notify.send")
+    if level not in ("info", "success", "warning", "error"):
+        raise Error(422, "plugin.invalid", f"{level!r} is no level: info, success, warning or error")
+    s.notifications.append({"users": users, "roles": roles, "level": level, "title": title, "body": body, "link": link, "key": key})
+    return len(users) + len(roles)

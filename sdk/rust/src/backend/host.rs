@@ -7,6 +7,8 @@ use crate::bindings::imports::plenum::cmdb::instances;
 use crate::bindings::imports::plenum::events::publisher;
 use crate::bindings::imports::plenum::jobs::executions;
 use crate::bindings::imports::plenum::log::log as wire_log;
+use crate::bindings::imports::plenum::metrics::figures;
+use crate::bindings::imports::plenum::notify::notifications;
 use crate::bindings::imports::plenum::plugin::{calls, context, secrets};
 use crate::bindings::imports::plenum::store::documents;
 use crate::bindings::imports::plenum::workflow::{runs, schedules};
@@ -17,6 +19,8 @@ use crate::cmdb::{Instance, Query, Related};
 use crate::context::{Call, User};
 use crate::jobs::{Execution, Request, Stream, TargetResult};
 use crate::log::Level;
+use crate::metrics::Kind as FigureKind;
+use crate::notify::Message;
 use crate::store::{Document, Expected, RawQuery, Write};
 use crate::workflow::Run;
 use crate::workflow::schedules::Schedule;
@@ -315,6 +319,35 @@ pub(crate) fn secret(name: &str) -> Option<String> {
 
 pub(crate) fn publish(kind: &str, subject: &str, data: &Value) -> Result<()> {
     Ok(publisher::publish(kind, subject, &data.to_string())?)
+}
+
+pub(crate) fn figure(kind: FigureKind, name: &str, labels: &[(&str, &str)], value: f64) -> Result<()> {
+    let labels: Vec<(String, String)> = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    match kind {
+        FigureKind::Counter => figures::add(name, &labels, value)?,
+        FigureKind::Gauge => figures::set(name, &labels, value)?,
+        FigureKind::Histogram => figures::observe(name, &labels, value)?,
+    }
+    Ok(())
+}
+
+pub(crate) fn notify(m: &Message) -> Result<u32> {
+    use crate::notify::Level;
+    let level = match m.level {
+        Level::Info => notifications::Level::Info,
+        Level::Success => notifications::Level::Success,
+        Level::Warning => notifications::Level::Warning,
+        Level::Error => notifications::Level::Error,
+    };
+    Ok(notifications::send(&notifications::Message {
+        users: m.users.clone(),
+        roles: m.roles.clone(),
+        level,
+        title: m.title.clone(),
+        body: m.body.clone(),
+        link: m.link.clone(),
+        key: m.key.clone(),
+    })?)
 }
 
 pub(crate) fn log(level: Level, message: &str, fields: &Value) {

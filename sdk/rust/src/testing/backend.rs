@@ -10,6 +10,8 @@ use crate::context::Call;
 use crate::events::Event;
 use crate::jobs::{Execution, Request, Stream, TargetResult};
 use crate::log::Level;
+use crate::metrics::Kind as FigureKind;
+use crate::notify::Message;
 use crate::outgoing::{Outgoing, Parts};
 use crate::store::{Document, Expected, RawQuery, Write};
 use crate::workflow::Run;
@@ -603,6 +605,20 @@ pub(crate) fn publish(kind: &str, subject: &str, data: &Value) -> Result<()> {
         let (id, time, source) = (s.id("event"), s.now.to_string(), format!("/plugins/{}", plugin(s).0));
         s.events.push(Event { id, kind: kind.into(), source, subject: subject.into(), time, data: data.clone() });
         Ok(())
+    })
+}
+
+pub(crate) fn figure(kind: FigureKind, name: &str, labels: &[(&str, &str)], value: f64) -> Result<()> {
+    let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    with(|s| s.figures.push((kind, name.to_owned(), labels, value)));
+    Ok(())
+}
+
+pub(crate) fn notify(m: &Message) -> Result<u32> {
+    with(|s| {
+        allowed(s, "notify.send")?;
+        s.notifications.push(m.clone());
+        Ok((m.users.len() + m.roles.len()) as u32)
     })
 }
 

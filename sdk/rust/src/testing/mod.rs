@@ -33,6 +33,8 @@ use crate::context::User;
 use crate::events::Event;
 use crate::jobs::{Execution, Request, TargetResult};
 use crate::log::Level;
+use crate::metrics::Kind;
+use crate::notify::Message;
 use crate::outgoing::Outgoing;
 use crate::store::Document;
 use crate::workflow::Run;
@@ -108,6 +110,9 @@ type OnJob = Arc<dyn Fn(&Request) -> Job + Send + Sync>;
 type OnCall = Arc<dyn Fn(&str, &str, &Value) -> Result<Value> + Send + Sync>;
 type OnRequest = Arc<dyn Fn(&str, &str, &[u8]) -> Result<(u16, String)> + Send + Sync>;
 
+/// What a plugin counted: the kind of the figure, its name, labels, value.
+pub type Counted = (Kind, String, Vec<(String, String)>, f64);
+
 struct Executed {
     execution: Execution,
     key: Option<String>,
@@ -140,6 +145,8 @@ struct State {
     schedules: BTreeMap<String, Schedule>,
     next_times: Vec<String>,
     events: Vec<Event>,
+    figures: Vec<Counted>,
+    notifications: Vec<Message>,
     log: Vec<Line>,
 }
 
@@ -172,6 +179,8 @@ impl Default for State {
             schedules: BTreeMap::new(),
             next_times: Vec::new(),
             events: Vec::new(),
+            figures: Vec::new(),
+            notifications: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -413,6 +422,16 @@ impl Fake {
     /// Says what the next times of any cron expression are: the fake computes none, it only refuses what cannot be one.
     pub fn next_times(&self, times: &[&str]) {
         with(|s| s.next_times = times.iter().map(|t| (*t).to_owned()).collect());
+    }
+
+    /// What the plugin counted.
+    pub fn figures(&self) -> Vec<Counted> {
+        with(|s| s.figures.clone())
+    }
+
+    /// What people were told.
+    pub fn notifications(&self) -> Vec<Message> {
+        with(|s| s.notifications.clone())
     }
 
     /// Events that were published, in order.
