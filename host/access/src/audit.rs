@@ -1,6 +1,6 @@
 //! The audit log: every refusal and every write, with who, on whose behalf, what, before and after.
 
-use plenum_store::{StoreError, Tx, Value, now_ms, params};
+use plenum_store::{LaterTable, StoreError, Tx, Value, now_ms, params};
 use serde::Serialize;
 
 use crate::{Access, Actor, Denied, Principal, Touches};
@@ -44,7 +44,7 @@ pub struct AuditQuery {
 }
 
 #[allow(clippy::too_many_arguments)]
-pub(crate) async fn insert(
+pub(crate) fn insert(
     tx: &mut Tx,
     actor: &Actor,
     action: &str,
@@ -55,19 +55,25 @@ pub(crate) async fn insert(
     after: Option<&serde_json::Value>,
 ) -> Result<(), StoreError> {
     let actor_json = serde_json::to_value(actor).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-    tx.execute(
-        "INSERT INTO audit_log (at, actor, actor_json, action, target, allowed, reason, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        params![now_ms(), actor.to_string(), actor_json, action, target, allowed, reason, before.cloned(), after.cloned()],
-    )
-    .await?;
+    let values = params![now_ms(), actor.to_string(), actor_json, action, target, allowed, reason, before.cloned(), after.cloned()];
+    tx.insert_later(&TABLE, values);
     Ok(())
 }
+
+static TABLE: LaterTable = LaterTable {
+    insert: "INSERT INTO audit_log (at, actor, actor_json, action, target, allowed, reason, before, after) VALUES ",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    row_postgres: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: "",
+    delete: "",
+    first_postgres: "",
+};
 
 impl Access {
     pub(crate) async fn record_refusal(&self, who: &Principal, denied: &Denied, touches: Touches<'_>) -> Result<(), StoreError> {
         let target: Vec<String> = touches.iter().filter(|t| !crate::grant::is_promise(t)).map(|(k, v)| format!("{k}/{v}")).collect();
         let mut tx = self.db().begin().await?;
-        insert(&mut tx, &who.actor(), denied.permission.name(), &target.join(" "), false, Some(&denied.reason), None, None).await?;
+        insert(&mut tx, &who.actor(), denied.permission.name(), &target.join(" "), false, Some(&denied.reason), None, None)?;
         tx.commit().await
     }
 

@@ -236,6 +236,6 @@ impl Access {
         before: Option<&serde_json::Value>,
         after: Option<&serde_json::Value>,
     ) -> Result<(), StoreError> {
-        audit::insert(tx, &who.actor(), action, target, true, None, before, after).await
+        audit::insert(tx, &who.actor(), action, target, true, None, before, after)
     }
 }

@@ -308,8 +308,7 @@ impl Access {
             Some(&denied),
             None,
             None,
-        )
-        .await?;
+        )?;
         tx.commit().await?;
         Err(AccessError::WrongPassword)
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::later::LaterTable;
 use crate::sql::{Db, Dialect, Row, Tx, Value, prefix_sql, prefix_values};
 use crate::{StoreError, new_id, now_ms, params};
 
@@ -79,23 +80,46 @@ fn waker(key: usize) -> Arc<watch::Sender<u64>> {
 
 /// Writes an event within the transaction of the change that it tells of.
 pub async fn emit(tx: &mut Tx, event: NewEvent) -> Result<(), StoreError> {
+    let values = row_of(event)?;
+    if tx.dialect() == Dialect::Postgres {
+        tx.execute(LOCK, &[]).await?;
+    }
+    tx.execute(&format!("{}{}", TABLE.insert, TABLE.row), &values).await?;
+    wake_after(tx);
+    Ok(())
+}
+
+/// The same at the very end of the transaction, with others in one statement: for those who write many. Its place among events is after those
+/// that the transaction emits at once.
+pub fn emit_later(tx: &mut Tx, event: NewEvent) -> Result<(), StoreError> {
+    let values = row_of(event)?;
+    tx.insert_later(&TABLE, &values);
+    wake_after(tx);
+    Ok(())
+}
+
+static TABLE: LaterTable = LaterTable {
+    insert: "INSERT INTO events (id, kind, source, subject, time, data) VALUES ",
+    row: "(?, ?, ?, ?, ?, ?)",
+    row_postgres: "(?, ?, ?, ?, ?, ?)",
+    tail: "",
+    delete: "",
+    first_postgres: LOCK,
+};
+
+fn row_of(event: NewEvent) -> Result<Vec<Value>, StoreError> {
     if event.data.to_string().len() > MAX_EVENT_BYTES {
         return Err(StoreError::TooLarge(format!(
             "the event {} of {} has more than {MAX_EVENT_BYTES} bytes of data",
             event.kind, event.subject
         )));
     }
-    if tx.dialect() == Dialect::Postgres {
-        tx.execute(LOCK, &[]).await?;
-    }
-    tx.execute(
-        "INSERT INTO events (id, kind, source, subject, time, data) VALUES (?, ?, ?, ?, ?, ?)",
-        params![new_id(), event.kind, event.source, event.subject, now_ms(), event.data],
-    )
-    .await?;
+    Ok(params![new_id(), event.kind, event.source, event.subject, now_ms(), event.data].to_vec())
+}
+
+fn wake_after(tx: &mut Tx) {
     let waker = waker(tx.database());
     tx.after_commit(move || waker.send_modify(|n| *n += 1));
-    Ok(())
 }
 
 /// Reads the outbox. Cheap to clone.

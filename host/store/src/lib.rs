@@ -6,6 +6,7 @@ pub mod documents;
 pub mod error;
 pub mod events;
 pub mod filter;
+pub mod later;
 pub mod migrate;
 pub mod secrets;
 pub mod sql;
@@ -19,6 +20,7 @@ pub use documents::{
 pub use error::StoreError;
 pub use events::{Event, Events, NewEvent};
 pub use filter::{Field, FieldKind, Filter, FilterError, Schema};
+pub use later::{LaterTable, Savepoint};
 pub use migrate::Migration;
 pub use sql::{Db, Dialect, Row, Tx, Value};
 

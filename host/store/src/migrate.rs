@@ -10,7 +10,8 @@ pub struct Migration {
     pub set: &'static str,
     /// Counts from 1 within the set.
     pub version: i64,
-    /// SQL for both dialects; see [`crate::sql`] for `{{json}}`, `{{blob}}` and `{{serial}}`.
+    /// SQL for both dialects; see [`crate::sql`] for `{{json}}`, `{{blob}}` and `{{serial}}`. What only one of them has stands between a line
+    /// `-- only sqlite` or `-- only postgres` and a line `-- both`.
     pub sql: &'static str,
 }
 
@@ -20,9 +21,29 @@ pub fn render(dialect: Dialect, sql: &str) -> String {
         Dialect::Sqlite => ("TEXT", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT", ""),
         Dialect::Postgres => ("JSONB", "BYTEA", "BIGSERIAL PRIMARY KEY", " COLLATE \"C\""),
     };
+    let sql = only(dialect, sql);
     // A column in an index that is compared with the ids of documents, which are ordered by bytes.
     let sql = sql.replace("{{bytes}}", bytes);
     sql.replace("{{json}}", json).replace("{{blob}}", blob).replace("{{serial}}", serial)
+}
+
+/// Drops the parts that are for the other database: from a line `-- only sqlite` or `-- only postgres` to the line `-- both`.
+fn only(dialect: Dialect, sql: &str) -> String {
+    let ours = if dialect == Dialect::Sqlite { "sqlite" } else { "postgres" };
+    let mut keep = true;
+    let mut out = String::with_capacity(sql.len());
+    for line in sql.lines() {
+        match (line.strip_prefix("-- only "), line) {
+            (Some(whose), _) => keep = whose.trim() == ours,
+            (None, "-- both") => keep = true,
+            _ if keep => {
+                out.push_str(line);
+                out.push('\n');
+            }
+            _ => {}
+        }
+    }
+    out
 }
 
 impl Db {

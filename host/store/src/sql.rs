@@ -17,6 +17,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{AssertSqlSafe, Column, Connection as _, Postgres, Row as _, Sqlite, Transaction, TypeInfo};
 
 use crate::error::StoreError;
+use crate::later::Later;
 
 /// Which database answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -400,6 +401,7 @@ impl Db {
                 }
             },
             after_commit: Vec::new(),
+            later: Vec::new(),
             database: self.identity(),
         })
     }
@@ -413,6 +415,7 @@ impl Db {
                 Inner::Postgres { pool } => TxInner::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?),
             },
             after_commit: Vec::new(),
+            later: Vec::new(),
             database: self.identity(),
         })
     }
@@ -472,9 +475,11 @@ impl Db {
 }
 
 /// Runs `work` to its end, whether or not its caller still waits.
-async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static) -> Result<T, StoreError> {
+async fn to_its_end<T: Send + 'static, E: Into<StoreError> + Send + 'static>(
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, StoreError> {
     match tokio::spawn(work).await {
-        Ok(done) => Ok(done?),
+        Ok(done) => done.map_err(Into::into),
         // The runtime is shutting down, or the driver panicked.
         Err(e) => Err(StoreError::Database(sqlx::Error::Io(std::io::Error::other(e)))),
     }
@@ -498,6 +503,7 @@ type AfterCommit = Box<dyn FnOnce() + Send>;
 pub struct Tx {
     inner: TxInner,
     after_commit: Vec<AfterCommit>,
+    pub(crate) later: Vec<Later>,
     database: usize,
 }
 
@@ -590,11 +596,12 @@ impl Tx {
         self.after_commit.push(Box::new(f));
     }
 
-    /// Commits, then runs what [`Tx::after_commit`] collected: also for a caller that goes away meanwhile, or what was committed would be
+    /// Writes what was put by ([`Tx::insert_later`]), commits, then runs what [`Tx::after_commit`] collected: also for a caller that goes away meanwhile, or what was committed would be
     /// told to nobody.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        let Tx { inner, after_commit, .. } = self;
+    pub async fn commit(mut self) -> Result<(), StoreError> {
         to_its_end(async move {
+            self.settle().await?;
+            let Tx { inner, after_commit, .. } = self;
             match inner {
                 TxInner::Sqlite(tx) => tx.commit().await?,
                 TxInner::Postgres(tx) => tx.commit().await?,
@@ -602,7 +609,7 @@ impl Tx {
             for f in after_commit {
                 f();
             }
-            Ok(())
+            Ok::<(), StoreError>(())
         })
         .await
     }

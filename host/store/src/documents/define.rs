@@ -103,6 +103,7 @@ impl Documents {
     /// Deletes a collection with its documents and their history.
     pub async fn drop_collection(&self, tx: &mut Tx, name: &str) -> Result<(), DocumentError> {
         let Some(row) = tx.fetch_optional("SELECT table_name FROM collections WHERE name = ?", params![name]).await? else { return Ok(()) };
+        tx.settle().await?;
         tx.execute_script(&format!("DROP TABLE {}", row.text("table_name")?)).await?;
         tx.execute("DELETE FROM collections WHERE name = ?", params![name]).await?;
         tx.execute("DELETE FROM document_history WHERE collection = ?", params![name]).await?;

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::filter::{FilterError, Links, Schema};
+use crate::later::LaterTable;
 use crate::sql::{Db, Dialect, Row, Tx, Value};
 use crate::{StoreError, new_id, now_ms, params};
 use check::{Prepared, check_id, duplicate, prepare};
@@ -172,6 +173,16 @@ struct Collection {
     spec: CollectionSpec,
 }
 
+/// Nobody reads it before the transaction ends, but for [`Documents::change_in`].
+static HISTORY: LaterTable = LaterTable {
+    insert: "INSERT INTO document_history (collection, document, version, at, actor, why, before, after) VALUES ",
+    row: "(?, ?, ?, ?, ?, ?, ?, ?)",
+    row_postgres: "(?, ?, ?, ?, ?, ?, ?, ?)",
+    tail: "",
+    delete: "",
+    first_postgres: "",
+};
+
 /// Who changes a document and why, for its history.
 #[derive(Debug, Clone, Copy)]
 pub struct By<'a> {
@@ -305,7 +316,7 @@ impl Documents {
         )
         .await
         .map_err(|e| duplicate(&c, e))?;
-        self.keep(tx, &c, &d.id, 1, by, None, Some(&d.data)).await?;
+        self.keep(tx, &c, &d.id, 1, by, None, Some(&d.data))?;
         Ok(d)
     }
 
@@ -340,7 +351,7 @@ impl Documents {
         )
         .await
         .map_err(|e| duplicate(&c, e))?;
-        self.keep(tx, &c, id, after.version, by, Some(&before.data), Some(&after.data)).await?;
+        self.keep(tx, &c, id, after.version, by, Some(&before.data), Some(&after.data))?;
         Ok(after)
     }
 
@@ -372,12 +383,12 @@ impl Documents {
             return Err(StoreError::Conflict { what: format!("{collection}/{id}"), expected, found: before.version }.into());
         }
         tx.execute(&format!("DELETE FROM {} WHERE id = ?", c.table), params![id]).await?;
-        self.keep(tx, &c, id, before.version + 1, by, Some(&before.data), None).await?;
+        self.keep(tx, &c, id, before.version + 1, by, Some(&before.data), None)?;
         Ok(Some(before))
     }
 
     #[allow(clippy::too_many_arguments)]
-    async fn keep(
+    fn keep(
         &self,
         tx: &mut Tx,
         c: &Collection,
@@ -390,11 +401,8 @@ impl Documents {
         if !c.spec.history {
             return Ok(());
         }
-        tx.execute(
-            "INSERT INTO document_history (collection, document, version, at, actor, why, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![&c.spec.name, id, version, now_ms(), by.actor, by.why, before.cloned(), after.cloned()],
-        )
-        .await?;
+        let at = now_ms();
+        tx.insert_later(&HISTORY, params![&c.spec.name, id, version, at, by.actor, by.why, before.cloned(), after.cloned()]);
         Ok(())
     }
 

@@ -49,6 +49,7 @@ impl Documents {
 
     /// The change that made a version of a document; the last one when `version` is absent.
     pub async fn change_in(&self, tx: &mut Tx, collection: &str, id: &str, version: Option<i64>) -> Result<Option<Change>, DocumentError> {
+        tx.settle().await?;
         let row = tx
             .fetch_optional(
                 "SELECT seq, version, at, actor, why, before, after FROM document_history
@@ -79,7 +80,7 @@ impl Documents {
         )
         .await
         .map_err(|e| duplicate(&c, e))?;
-        self.keep(tx, &c, id, d.version, by, None, Some(&d.data)).await?;
+        self.keep(tx, &c, id, d.version, by, None, Some(&d.data))?;
         Ok(d)
     }
 }

@@ -79,6 +79,25 @@ impl Documents {
         Ok(rows.iter().map(|r| r.text("id")).collect::<Result<_, _>>()?)
     }
 
+    /// Ids among those that a statement finds (of one column, with its parameters) which the query matches too; at most `limit`.
+    pub async fn ids_among(
+        &self,
+        collection: &str,
+        query: &Query,
+        among: &str,
+        given: Vec<Value>,
+        limit: u32,
+    ) -> Result<Vec<String>, DocumentError> {
+        let c = self.collection(collection).await?;
+        let (condition, wanted) = conditions(&c, self.db.dialect(), query)?;
+        let mut values = given;
+        values.extend(wanted);
+        values.push(limit.clamp(1, MAX_PAGE).into());
+        let sql = format!("SELECT id FROM {} WHERE id IN (SELECT * FROM ({among}) AS found) AND {condition} LIMIT ?", c.table);
+        let rows = self.db.fetch_all(&sql, &values).await?;
+        Ok(rows.iter().map(|r| r.text("id")).collect::<Result<_, _>>()?)
+    }
+
     /// A page of ids that match, in their order, after the first `skip`; at most [`MAX_PAGE`].
     pub async fn ids(&self, collection: &str, filter: &str, skip: u64, limit: u32) -> Result<Vec<String>, DocumentError> {
         let c = self.collection(collection).await?;

@@ -56,9 +56,8 @@ impl Documents {
         limit: u32,
     ) -> Result<Vec<Document>, DocumentError> {
         let table = self.table_in(tx, collection).await?;
-        let sql = format!(
-            "SELECT id, version, created_at, updated_at, data FROM {table} WHERE updated_at >= ? AND id > ? ORDER BY id LIMIT ?"
-        );
+        let sql =
+            format!("SELECT id, version, created_at, updated_at, data FROM {table} WHERE updated_at >= ? AND id > ? ORDER BY id LIMIT ?");
         let rows = tx.fetch_all(&sql, params![since, after, limit.clamp(1, MAX_PAGE)]).await?;
         Ok(rows.iter().map(document).collect::<Result<_, _>>()?)
     }
