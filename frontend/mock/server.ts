@@ -155,7 +155,20 @@ const routes: [string, RegExp, Handler][] = [
   ['POST', /^\/cmdb\/associations$/, (_m, _q, b) => ({ id: 'as-9', ...b })],
   ['DELETE', /^\/cmdb\/associations\/(.+)$/, () => undefined],
   ['POST', /^\/cmdb\/filter\/check$/, (_m, _q, b) => filterCheck(String(b.model), String(b.filter))],
-  ['GET', /^\/cmdb\/search$/, (_m, q) => { const s = (q.get('q') ?? '').toLowerCase(); return { items: [...data.hosts, ...data.services].filter((i) => JSON.stringify(i.attributes).toLowerCase().includes(s)).slice(0, 10), next_cursor: null, total: null }; }],
+  ['GET', /^\/cmdb\/search$/, (_m, q) => {
+    const s = (q.get('q') ?? '').toLowerCase();
+    const model = q.get('model');
+    const all = [...data.hosts, ...data.services].filter((i) => JSON.stringify(i.attributes).toLowerCase().includes(s));
+    const counts = new Map<string, number>();
+    for (const i of all) counts.set(i.model, (counts.get(i.model) ?? 0) + 1);
+    return {
+      items: all.filter((i) => !model || i.model === model).slice(0, Number(q.get('limit') ?? 20)).map((i) => ({ ...i, matched: [{ attribute: 'label', title: {}, snippet: i.label }] })),
+      counts: [...counts].map(([m, count]) => ({ model: m, count })),
+      more: false,
+      next_cursor: null,
+      building: false,
+    };
+  }],
   ['GET', /^\/nodes$/, (_m, q) => page(data.nodes, q)],
   ['GET', /^\/nodes\/enrolment-tokens$/, () => ({ items: [{ id: 'tok-1', created_by: 'admin', created_at: data.ago(1), expires_at: data.ago(-59), used_at: null, node_id: null }], next_cursor: null, total: 1 })],
   ['POST', /^\/nodes\/enrolment-tokens$/, () => ({ id: 'tok-1', token: 'x', expires_at: data.ago(-60), command: 'plenum-agent up --host 127.0.0.1:8444 --token k3jq0v8e2m.9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08' })],

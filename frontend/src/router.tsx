@@ -25,6 +25,7 @@ export function makeRouter() {
   const page = (path: string, load: Loader) => createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(load) });
   const tree = root.addChildren([
     page('/', () => import('./features/home/Home')),
+    page('/search', () => import('./features/cmdb/Search')),
     page('/cmdb', () => import('./features/cmdb/Models')),
     page('/cmdb/$model', () => import('./features/cmdb/Instances')),
     page('/cmdb/$model/$id', () => import('./features/cmdb/Instance')),

@@ -687,6 +687,7 @@ await step('Home now shows what happened', async () => {
 const PAGES = {
   home: '/',
   cmdb: '/cmdb',
+  search: '/search?q=web',
   hosts: '/cmdb/host',
   'hosts-values': `/cmdb/host?facets=1&filter=${encodeURIComponent('status == "online"')}`,
   host: `/cmdb/host/${seen.host}`,

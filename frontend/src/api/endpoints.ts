@@ -66,7 +66,7 @@ export const api = {
       version ? http.put<A.AssociationKind>(segment`/cmdb/association-kinds/${b.name}`, b, { 'if-match': `"${version}"` }) : http.post<A.AssociationKind>('/cmdb/association-kinds', b),
     deleteKind: (name: string) => http.delete<void>(segment`/cmdb/association-kinds/${name}`),
     checkFilter: (model: string, filter: string) => http.post<A.FilterCheck>('/cmdb/filter/check', { model, filter }),
-    search: (q: string, signal?: AbortSignal) => http.get<A.Page<A.Instance>>('/cmdb/search', { q }, signal),
+    search: (q: string, more: { model?: string; cursor?: string; limit?: number } = {}, signal?: AbortSignal) => http.get<A.SearchAnswer>('/cmdb/search', { q, ...more }, signal),
     facets: (model: string, q: { fields: string; filter?: string; search?: string; top?: number }) => http.get<A.Facets>(segment`/cmdb/models/${model}/facets`, q),
     explain: (model: string, filter: string) => http.get<A.QueryPlan>(segment`/cmdb/models/${model}/explain`, { filter }),
     filters: (model: string) => http.get<A.Page<A.KeptFilter>>(segment`/cmdb/models/${model}/filters`),

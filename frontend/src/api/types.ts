@@ -154,6 +154,19 @@ export interface Instance {
   updated_at: string;
 }
 
+/** A record that a search found, and where. */
+export interface SearchHit extends Instance {
+  matched: { attribute: string; title: Text; snippet: string }[];
+}
+
+export interface SearchAnswer {
+  items: SearchHit[];
+  counts: { model: string; count: number }[];
+  more: boolean;
+  next_cursor: string | null;
+  building: boolean;
+}
+
 export interface Change {
   seq: number;
   version: number;

@@ -1,4 +1,5 @@
 import { en as query } from './areas/query';
+import { en as search } from './areas/search';
 import { en as models } from './areas/models';
 import { en as quality } from './areas/quality';
 import { en as secrets } from './areas/secrets';
@@ -923,6 +924,7 @@ export const en = {
   'import.would.deleted': 'would be deleted',
   'import.deleted': 'deleted',
   ...query,
+  ...search,
   ...models,
   ...quality,
   ...remodel,

@@ -1,5 +1,6 @@
 import type { en } from './en';
 import { zh as query } from './areas/query';
+import { zh as search } from './areas/search';
 import { zh as models } from './areas/models';
 import { zh as quality } from './areas/quality';
 import { zh as secrets } from './areas/secrets';
@@ -924,6 +925,7 @@ export const zh: Record<keyof typeof en, string> = {
   'import.would.deleted': '将删除',
   'import.deleted': '已删除',
   ...query,
+  ...search,
   ...models,
   ...quality,
   ...remodel,

@@ -2,12 +2,13 @@
 import { Modal } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { CalendarClock, Database, FilePlus2, GitCommitHorizontal, Play, type LucideIcon } from 'lucide-react';
+import { CalendarClock, Database, FilePlus2, GitCommitHorizontal, Play, Search, type LucideIcon } from 'lucide-react';
 import { useEffect, useId, useMemo, useRef, useState } from 'react';
 import { api } from '../api/endpoints';
 import { Icon } from '../components/base';
 import { useDebounced } from '../components/FilterInput';
 import { useI18n } from '../i18n';
+import { matchText } from '../features/cmdb/matched';
 import { useCan } from '../session';
 import { adminEntries, appEntries, groups, pluginEntries, pluginIcon } from './nav';
 import { usePlugins } from './usePlugins';
@@ -42,7 +43,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const models = useQuery({ queryKey: ['cmdb', 'models'], queryFn: api.cmdb.models, enabled: can('cmdb.read') });
   const search = useQuery({
     queryKey: ['cmdb', 'search', asked],
-    queryFn: ({ signal }) => api.cmdb.search(asked, signal),
+    queryFn: ({ signal }) => api.cmdb.search(asked, { limit: 12 }, signal),
     enabled: asked.length > 0 && can('cmdb.read'),
     placeholderData: (old) => old,
     retry: false,
@@ -69,11 +70,12 @@ export function Palette({ onClose }: { onClose: () => void }) {
     ? (search.data?.items ?? []).map((h) => ({
         key: `${h.model}/${h.id}`,
         label: h.label,
-        detail: tl(models.data?.items.find((m) => m.name === h.model)?.title) || h.model,
+        detail: [matchText(h, tl), tl(models.data?.items.find((m) => m.name === h.model)?.title) || h.model].filter(Boolean).join(' · '),
         icon: Database,
         to: `/cmdb/${encodeURIComponent(h.model)}/${encodeURIComponent(h.id)}`,
       }))
     : [];
+  if (records.length > 0) records.push({ key: 'all', label: t('search.all'), icon: Search, to: `/search?q=${encodeURIComponent(asked)}` });
   const options = [...foundPages, ...records];
   const current = Math.min(at, options.length - 1);
 
@@ -84,7 +86,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const go = (o: Option | undefined) => {
     if (!o) return;
     onClose();
-    void navigate({ to: o.to });
+    void navigate({ href: o.to });
   };
   const row = (o: Option, i: number) => (
     <li key={o.key} id={`${id}-${i}`} role="option" aria-selected={i === current} className="opt" onMouseMove={() => setAt(i)} onClick={() => go(o)}>
@@ -92,7 +94,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
       <span className="clip" title={o.label}>
         {o.label}
       </span>
-      {o.detail && o.detail !== o.label && <span className="faint">{o.detail}</span>}
+      {o.detail && o.detail !== o.label && <span className="faint clip" title={o.detail}>{o.detail}</span>}
     </li>
   );
   return (

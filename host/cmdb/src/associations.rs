@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use plenum_access::{AccessError, DataScope, KEEPS_TO_ATTRIBUTES, KEEPS_TO_RECORDS, Permission, Principal};
-use plenum_store::events::{NewEvent, emit};
+use plenum_store::events::{NewEvent, emit_later};
 use plenum_store::{By, Row, StoreError, Tx, new_id, now_ms, params};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -554,7 +554,7 @@ impl Cmdb {
         let verb = what.trim_end_matches('d');
         self.access.audit(tx, who, &format!("cmdb.association.{verb}"), &target, before.as_ref(), after.as_ref()).await?;
         let data = json!({"kind": a.kind, "from": {"model": a.from.0, "id": a.from.1}, "to": {"model": a.to.0, "id": a.to.1}});
-        emit(tx, NewEvent { kind: format!("plenum.cmdb.association.{what}"), source: "/cmdb".into(), subject: target, data }).await
+        emit_later(tx, NewEvent { kind: format!("plenum.cmdb.association.{what}"), source: "/cmdb".into(), subject: target, data })
     }
 }
 

@@ -124,7 +124,7 @@ impl Cmdb {
         let mut rows = Vec::with_capacity(bulk.rows.len());
         for row in &bulk.rows {
             // What a row wrote before it failed is undone without the rows before it.
-            tx.execute("SAVEPOINT bulk_row", &[]).await?;
+            let before = tx.savepoint().await?;
             let done = self.one(&mut tx, who, (&view, scope.as_deref()), &bulk, row).await;
             if let Err(e) = &done {
                 if matches!(e, CmdbError::Document(plenum_store::DocumentError::Store(s)) if !matches!(s, plenum_store::StoreError::Conflict { .. }))
@@ -132,9 +132,10 @@ impl Cmdb {
                     // The database failed, not the row.
                     return Err(done.err().unwrap_or_else(|| missing(model, "")));
                 }
-                tx.execute("ROLLBACK TO SAVEPOINT bulk_row", &[]).await?;
+                tx.back_to(before).await?;
+            } else {
+                tx.release(before).await?;
             }
-            tx.execute("RELEASE SAVEPOINT bulk_row", &[]).await?;
             rows.push(match done {
                 Ok((outcome, i)) => RowResult { outcome, id: Some(i.id), label: Some(i.label), error: None },
                 Err(e) => RowResult { outcome: RowOutcome::Failed, id: row.id.clone(), label: None, error: Some(e) },

@@ -40,9 +40,9 @@ pub struct Reconciled {
 }
 
 /// Columns of tables that move all the time: compared without, stored with.
-const VOLATILE: &[(&str, &str)] = &[("mounts", "used_bytes"), ("mounts", "size_bytes")];
+pub(crate) const VOLATILE: &[(&str, &str)] = &[("mounts", "used_bytes"), ("mounts", "size_bytes")];
 /// Attributes of services that move with every restart of the process.
-const VOLATILE_SERVICE: &[&str] = &["pid"];
+pub(crate) const VOLATILE_SERVICE: &[&str] = &["pid"];
 /// The kernel computes the boot time anew from a clock that is being corrected: less than this is no reboot.
 const BOOT_TIME_DRIFT_MS: i64 = 60_000;
 /// How exactly it is known when an agent last spoke of a record.
@@ -229,6 +229,7 @@ impl Cmdb {
         } else {
             if before.data != after {
                 self.docs.touch(tx, &collection(&m.name), id, after.clone()).await?;
+                crate::search::index_in(tx, m, id, &after);
             }
             instance(m, Document { data: after, ..before })
         };

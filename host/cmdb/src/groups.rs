@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use plenum_access::{AccessError, Denied, Permission, Principal, Role};
-use plenum_store::events::{NewEvent, emit};
+use plenum_store::events::{NewEvent, emit_later};
 use plenum_store::filter::{Named, nearest};
 use plenum_store::{Dialect, DocumentError, Filter, Query, Row, StoreError, Tx, new_id, now_ms, params};
 use serde::{Deserialize, Serialize};
@@ -214,7 +214,7 @@ impl Cmdb {
         let (before, after) = (before.map(|b| json!(b)), after.map(|a| json!(a)));
         self.access.audit(tx, who, &format!("cmdb.group.{verb}"), &target, before.as_ref(), after.as_ref()).await?;
         let data = json!({"group": g.name, "model": g.model, "by": who.actor().to_string()});
-        emit(tx, NewEvent { kind: format!("plenum.cmdb.group.{what}"), source: "/cmdb".into(), subject: target, data }).await
+        emit_later(tx, NewEvent { kind: format!("plenum.cmdb.group.{what}"), source: "/cmdb".into(), subject: target, data })
     }
 
     /// All groups, as filters name them.

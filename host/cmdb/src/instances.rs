@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use plenum_access::{DataScope, Permission, Principal};
-use plenum_store::events::{NewEvent, emit};
+use plenum_store::events::{NewEvent, emit_later};
 use plenum_store::{By, Change, Document, DocumentError, Query, StoreError, Tx};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -342,25 +342,6 @@ impl Cmdb {
         Ok(changes.into_iter().map(|c| strip_change(&view, c)).collect())
     }
 
-    /// Free text over the models that the caller may read: at most `limit` of each.
-    pub async fn search(&self, who: &Principal, text: &str, limit: u32) -> Result<Vec<Instance>, CmdbError> {
-        let mut out = Vec::new();
-        // Free text is looked for in all attributes.
-        if crate::scope::sees_a_part(who) {
-            return Ok(out);
-        }
-        for view in self.views(who).await? {
-            let query = Query {
-                search: Some(text.to_owned()),
-                limit: limit.clamp(1, 20),
-                sort: Some(("updated_at".into(), true)),
-                ..Query::default()
-            };
-            out.extend(self.page(who, &view, &query, None).await?.items);
-        }
-        Ok(out)
-    }
-
     #[allow(clippy::too_many_arguments)]
     pub(crate) async fn tell(
         &self,
@@ -373,6 +354,10 @@ impl Cmdb {
         before: Option<&Json>,
         after: Option<&Json>,
     ) -> Result<(), StoreError> {
+        match after {
+            Some(after) => crate::search::index_in(tx, m, id, after),
+            None => crate::search::forget_in(tx, id),
+        }
         let target = format!("{}/{id}", m.name);
         let verb = what.trim_end_matches('d');
         self.access.audit(tx, who, &format!("cmdb.instance.{verb}"), &target, before, after).await?;
@@ -383,7 +368,7 @@ impl Cmdb {
             _ => Vec::new(),
         };
         let data = json!({"model": m.name, "id": id, "label": label, "changed": changed, "by": who.actor().to_string()});
-        emit(tx, NewEvent { kind: format!("plenum.cmdb.instance.{what}"), source: "/cmdb".into(), subject: target, data }).await
+        emit_later(tx, NewEvent { kind: format!("plenum.cmdb.instance.{what}"), source: "/cmdb".into(), subject: target, data })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Kinds of associations, as data: those that come with Plenum, and those that an administrator defines.
 
 use plenum_access::{Permission, Principal};
-use plenum_store::events::{NewEvent, emit};
+use plenum_store::events::{NewEvent, emit_later};
 use plenum_store::{Dialect, StoreError, Tx, now_ms, params};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -419,7 +419,7 @@ impl Cmdb {
             .audit(tx, who, &format!("cmdb.association-kind.{verb}"), &target, before.map(|k| json!(k)).as_ref(), after.as_ref())
             .await?;
         let data = json!({"kind": kind.name});
-        emit(tx, NewEvent { kind: format!("plenum.cmdb.association-kind.{what}"), source: "/cmdb".into(), subject: target, data }).await?;
+        emit_later(tx, NewEvent { kind: format!("plenum.cmdb.association-kind.{what}"), source: "/cmdb".into(), subject: target, data })?;
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ pub mod query;
 pub mod remodel;
 mod rules;
 mod scope;
+mod search;
 pub mod secrets;
 pub mod sources;
 pub mod table;
@@ -31,7 +32,7 @@ mod tests;
 use std::sync::Arc;
 
 use plenum_access::{Access, AccessError, Permission, Principal};
-use plenum_store::events::{NewEvent, emit};
+use plenum_store::events::{NewEvent, emit_later};
 use plenum_store::{Db, DocumentError, Documents, Migration, StoreError, Tx, now_ms, params};
 use serde_json::{Value as Json, json};
 
@@ -48,11 +49,13 @@ pub use model::{Attribute, AttributeKind, COLOURS, Model, StoredModel, Text};
 pub use plenum_store::{Change, FilterError, Query};
 pub use query::{Explained, Facet, FacetValue, Facets};
 pub use scope::sees_a_part;
+pub use search::{Hit, Hits, MAX_TEXT as MAX_SEARCH_TEXT, Matched, SearchQuery};
 
 /// The schema of this crate.
 pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "cmdb", version: 1, sql: include_str!("../migrations/1.sql") },
     Migration { set: "cmdb_models", version: 1, sql: include_str!("../migrations/models_1.sql") },
+    Migration { set: "cmdb_search", version: 1, sql: include_str!("../migrations/search_1.sql") },
     Migration { set: "cmdb_query", version: 1, sql: include_str!("../migrations/query_1.sql") },
     Migration { set: "cmdb_quality", version: 1, sql: include_str!("../migrations/quality_1.sql") },
     Migration { set: "cmdb_quality", version: 2, sql: include_str!("../migrations/quality_2.sql") },
@@ -155,6 +158,8 @@ pub struct Cmdb {
     pub(crate) remodel_wanted: Arc<tokio::sync::Notify>,
     /// What seals secret attributes.
     pub(crate) secrets: Option<plenum_store::secrets::Secrets>,
+    /// Told when records wait to be put into the search index.
+    pub(crate) search_wanted: Arc<tokio::sync::Notify>,
     /// Which source direct writes count as, where it is not told by who calls.
     pub(crate) acting: Option<&'static str>,
 }
@@ -171,6 +176,7 @@ impl Cmdb {
             health_wanted: Arc::default(),
             remodel_wanted: Arc::default(),
             secrets: None,
+            search_wanted: Arc::default(),
             acting: None,
         };
         let mut tx = cmdb.db.begin().await?;
@@ -180,23 +186,41 @@ impl Cmdb {
         }
         for ours in builtin::models()? {
             let row = tx.fetch_optional("SELECT version, spec FROM cmdb_models WHERE name = ?", params![&ours.name]).await?;
-            let (model, version) = match row {
-                None => (ours, 1),
+            let (model, version, before) = match row {
+                None => (ours, 1, None),
                 Some(row) => {
                     let stored: Model = decode(row.json("spec")?)?;
                     let merged = builtin::merge(&ours, &stored);
                     if merged == stored {
                         continue;
                     }
-                    (merged, row.int("version")? + 1)
+                    (merged, row.int("version")? + 1, Some(stored))
                 }
             };
+            if let Some(before) = &before {
+                cmdb.index_again_in(&mut tx, before, &model).await?;
+            }
             cmdb.write_model(&mut tx, &model, version, true).await?;
         }
         cmdb.bring_kinds(&mut tx).await?;
         cmdb.seed_health(&mut tx).await?;
         tx.commit().await?;
         Ok(cmdb)
+    }
+
+    /// Has the records of a model put into the search index again when they are called or known otherwise.
+    async fn index_again_in(&self, tx: &mut Tx, before: &Model, after: &Model) -> Result<(), StoreError> {
+        if search::changes_terms(before, after) {
+            self.index_all_again_in(tx, &after.name).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn index_all_again_in(&self, tx: &mut Tx, model: &str) -> Result<(), StoreError> {
+        search::again_in(tx, model).await?;
+        let wanted = self.search_wanted.clone();
+        tx.after_commit(move || wanted.notify_one());
+        Ok(())
     }
 
     async fn write_model(&self, tx: &mut Tx, model: &Model, version: i64, builtin: bool) -> Result<(), CmdbError> {
@@ -257,7 +281,7 @@ impl Cmdb {
     }
 
     /// As [`Cmdb::stored_in`], to change the model: waits for those who write instances, and makes others wait.
-    async fn stored_alone(&self, tx: &mut Tx, name: &str) -> Result<StoredModel, CmdbError> {
+    pub(crate) async fn stored_alone(&self, tx: &mut Tx, name: &str) -> Result<StoredModel, CmdbError> {
         if tx.dialect() == plenum_store::Dialect::Postgres {
             tx.execute("SELECT pg_advisory_xact_lock(7305806, hashtext(?))", params![name]).await?;
         }
@@ -319,6 +343,7 @@ impl Cmdb {
         secrets::keeps_secrets(&before.model, &model)?;
         self.check_records(&mut tx, &model).await?;
         let version = before.version + 1;
+        self.index_again_in(&mut tx, &before.model, &model).await?;
         self.write_model(&mut tx, &model, version, before.builtin).await?;
         self.record(&mut tx, who, "updated", &model, Some(&before.model)).await?;
         tx.commit().await?;
@@ -373,7 +398,7 @@ impl Cmdb {
         let verb = what.trim_end_matches('d');
         self.access.audit(tx, who, &format!("cmdb.model.{verb}"), &target, before.map(|m| json!(m)).as_ref(), after.as_ref()).await?;
         let data = json!({"model": model.name});
-        emit(tx, NewEvent { kind: format!("plenum.cmdb.model.{what}"), source: "/cmdb".into(), subject: target, data }).await?;
+        emit_later(tx, NewEvent { kind: format!("plenum.cmdb.model.{what}"), source: "/cmdb".into(), subject: target, data })?;
         Ok(())
     }
 }

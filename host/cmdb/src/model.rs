@@ -441,7 +441,8 @@ pub(crate) fn check_attribute(a: &Attribute, at: &str, top: bool) -> Result<(), 
         return bad(format!("{at}/columns"), format!("{}: a table has columns, and nothing else has", a.name));
     }
     if a.kind == AttributeKind::Secret && (a.required || a.default.is_some() || !top) {
-        let message = format!("{}: a secret is set once its record is there: it is neither required nor a column, and has no default", a.name);
+        let message =
+            format!("{}: a secret is set once its record is there: it is neither required nor a column, and has no default", a.name);
         return bad(at.to_owned(), message);
     }
     if a.indexed && !a.kind.single() {

@@ -94,7 +94,10 @@ impl Cmdb {
         if let Some(v) = value {
             let n = v.chars().count();
             if v.is_empty() || n > MAX_SECRET {
-                return Err(invalid(attribute, format!("{attribute} has to be text of 1 to {MAX_SECRET} characters; to take it away, delete it")));
+                return Err(invalid(
+                    attribute,
+                    format!("{attribute} has to be text of 1 to {MAX_SECRET} characters; to take it away, delete it"),
+                ));
             }
         }
         let keys = self.secrets.as_ref().ok_or_else(no_keys)?;
@@ -135,11 +138,15 @@ impl Cmdb {
         let view = self.view(who, Permission::CmdbRead, model).await?;
         secret(&view, attribute)?;
         if !REASON.contains(&reason.trim().chars().count()) {
-            return Err(invalid("reason", format!("say in {} to {} characters why {attribute} has to be seen", REASON.start(), REASON.end())));
+            return Err(invalid(
+                "reason",
+                format!("say in {} to {} characters why {attribute} has to be seen", REASON.start(), REASON.end()),
+            ));
         }
         self.seen(&view, id).await?;
         let keys = self.secrets.as_ref().ok_or_else(no_keys)?;
-        let row = self.db.fetch_optional("SELECT sealed FROM cmdb_secrets WHERE record = ? AND attribute = ?", params![id, attribute]).await?;
+        let row =
+            self.db.fetch_optional("SELECT sealed FROM cmdb_secrets WHERE record = ? AND attribute = ?", params![id, attribute]).await?;
         let Some(row) = row else { return Err(CmdbError::NotFound(format!("{attribute} of {model} {id} is not set"))) };
         let plain = keys.open(&context(model, id, attribute), &row.text("sealed")?).map_err(broken)?;
         let mut tx = self.db.begin().await?;

@@ -201,6 +201,16 @@ impl View {
         self.narrowed.is_none()
     }
 
+    /// Whether only some records may be seen.
+    pub(crate) fn is_narrowed(&self) -> bool {
+        self.narrowed.as_ref().is_some_and(|n| matches!(n.read, Reach::Some(_)))
+    }
+
+    /// Whether all attributes may be seen.
+    pub(crate) fn shows_all(&self) -> bool {
+        self.hidden().is_none() && self.grant.is_none()
+    }
+
     /// Refuses a record that may not be changed: one that may not even be seen is not there.
     pub(crate) fn must_change(&self, d: &Document) -> Result<(), CmdbError> {
         if self.changes(d) {

@@ -113,6 +113,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
     };
     tasks.spawn(prune(events, jobs.clone(), shutdown.clone()));
     tasks.spawn(remodel(tended.clone(), shutdown.clone()));
+    tasks.spawn(build_search(tended.clone(), shutdown.clone()));
     tasks.spawn(tend(tended, shutdown.clone()));
     let agent_port = jobs.clone();
     let stop = shutdown.clone();
@@ -229,6 +230,30 @@ async fn remodel(cmdb: Cmdb, stop: CancellationToken) {
             () = tokio::time::sleep(Duration::from_secs(30)) => {}
             () = cmdb.model_change_wanted() => {}
             () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Puts records into the search index that are not in it as they are: after an update of Plenum, or of a model.
+async fn build_search(cmdb: Cmdb, stop: CancellationToken) {
+    loop {
+        match cmdb.tend_search().await {
+            // Between two transactions others write.
+            Ok(true) => tokio::task::yield_now().await,
+            done => {
+                if let Err(e) = done {
+                    tracing::warn!(error = %e, "records cannot be put into the search index; they will be in a minute");
+                }
+                tokio::select! {
+                    // Another host may have been told.
+                    () = tokio::time::sleep(Duration::from_secs(60)) => {}
+                    () = cmdb.search_wanted() => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        }
+        if stop.is_cancelled() {
+            return;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Models, instances, associations, filters, search.
+//! Models, instances, associations, filters.
 
 use axum::Json;
 use axum::extract::State;
@@ -27,7 +27,6 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(instance_history))
         .routes(routes!(instance_related))
         .routes(routes!(check_filter))
-        .routes(routes!(search))
 }
 
 impl From<CmdbError> for ApiError {
@@ -170,16 +169,6 @@ pub struct FilterProblem {
     position: Option<usize>,
     /// What was probably meant.
     hint: Option<String>,
-}
-
-/// Text to search for.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct SearchQuery {
-    /// Words that all have to occur.
-    q: String,
-    /// Most records of each model: 5 when absent, 20 at the most.
-    limit: Option<u32>,
 }
 
 /// Page of a history.
@@ -464,14 +453,4 @@ async fn check_filter(State(app): State<App>, Caller(who): Caller, JsonBody(b): 
 
 fn filter_problem(e: FilterError) -> FilterProblem {
     FilterProblem { code: e.code.to_owned(), message: e.message, position: e.position, hint: e.hint }
-}
-
-/// Free text over all models.
-#[utoipa::path(get, path = "/cmdb/search", tag = "cmdb", params(SearchQuery), responses((status = 200, body = Page<InstanceJson>)))]
-async fn search(State(app): State<App>, Caller(who): Caller, Query(q): Query<SearchQuery>) -> ApiResult<Json<Page<InstanceJson>>> {
-    if q.q.trim().is_empty() {
-        return Ok(Json(Page { items: Vec::new(), next_cursor: None, total: Some(0) }));
-    }
-    let found = app.cmdb.search(&who, &q.q, q.limit.unwrap_or(5)).await?;
-    Ok(Json(Page { items: found.into_iter().map(instance_json).collect(), next_cursor: None, total: None }))
 }

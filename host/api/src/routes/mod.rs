@@ -9,6 +9,7 @@ pub mod cmdb_health;
 pub mod cmdb_kinds;
 pub mod cmdb_query;
 pub mod cmdb_remodel;
+pub mod cmdb_search;
 pub mod cmdb_secrets;
 pub mod cmdb_sources;
 pub mod cmdb_tables;
@@ -44,6 +45,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(cmdb_kinds::router())
         .merge(cmdb_feed::router())
         .merge(cmdb_query::router())
+        .merge(cmdb_search::router())
         .merge(cmdb_health::router())
         .merge(cmdb_remodel::router())
         .merge(cmdb_secrets::router())

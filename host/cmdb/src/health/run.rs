@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use plenum_access::{Permission, Principal};
-use plenum_store::events::{NewEvent, emit};
+use plenum_store::events::{NewEvent, emit_later};
 use plenum_store::{Document, Value, new_id, now_ms, params};
 use serde_json::{Value as Json, json};
 
@@ -354,7 +354,7 @@ impl Cmdb {
             subject: format!("health-run/{run}"),
             data: digest,
         };
-        emit(&mut tx, event).await?;
+        emit_later(&mut tx, event)?;
         tx.commit().await?;
         Ok(())
     }

@@ -70,7 +70,10 @@ impl Plan {
 
     /// Attributes whose references have to be looked up.
     pub(crate) fn references(&self) -> impl Iterator<Item = &Attribute> {
-        self.changed.iter().filter(|(b, a)| a.kind.refers() && b.as_ref().is_none_or(|b| !b.kind.refers() || b.target != a.target)).map(|(_, a)| a)
+        self.changed
+            .iter()
+            .filter(|(b, a)| a.kind.refers() && b.as_ref().is_none_or(|b| !b.kind.refers() || b.target != a.target))
+            .map(|(_, a)| a)
     }
 
     /// What becomes of a record; `kept` are its values of attributes that come back.

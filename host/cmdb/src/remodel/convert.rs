@@ -58,7 +58,9 @@ fn reshaped(to: &Attribute, value: &Json) -> Result<Json, String> {
             None => return cannot("a time such as 2026-01-31T08:00:00Z"),
         },
         K::Date => match one(value) {
-            Some(t) => json!(plenum_store::filter::normal_time(t.trim()).map_or_else(|| t.trim().to_owned(), |t| t.chars().take(10).collect())),
+            Some(t) => {
+                json!(plenum_store::filter::normal_time(t.trim()).map_or_else(|| t.trim().to_owned(), |t| t.chars().take(10).collect()))
+            }
             None => return cannot("a date such as 2026-01-31"),
         },
         K::Mac => json!(one(value).unwrap_or_default().trim().replace('-', ":").to_lowercase()),
@@ -166,7 +168,12 @@ mod tests {
             (text.clone(), json!({"kind": "mac"}), json!("52-54-00-12-34-5F"), Some(json!("52:54:00:12:34:5f"))),
             (text.clone(), json!({"kind": "ip"}), json!("somewhere"), None),
             (json!({"kind": "integer"}), text.clone(), json!(7), Some(json!("7"))),
-            (json!({"kind": "enum", "options": ["a"]}), json!({"kind": "multi_enum", "options": ["a", "b"]}), json!("a"), Some(json!(["a"]))),
+            (
+                json!({"kind": "enum", "options": ["a"]}),
+                json!({"kind": "multi_enum", "options": ["a", "b"]}),
+                json!("a"),
+                Some(json!(["a"])),
+            ),
         ] {
             let (from, to) = (attribute(from), attribute(to));
             assert_eq!(convert(&from, &to, &value).ok(), made, "{value} from {:?} to {:?}", from.kind, to.kind);

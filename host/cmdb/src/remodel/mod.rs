@@ -113,8 +113,9 @@ impl Cmdb {
         if view.is_whole() && !crate::scope::sees_a_part(who) {
             return Ok(());
         }
-        let reason =
-            format!("your data roles or your grant show you a part of {model}, and a change of a model concerns all of it; ask an administrator");
+        let reason = format!(
+            "your data roles or your grant show you a part of {model}, and a change of a model concerns all of it; ask an administrator"
+        );
         Err(AccessError::Denied(Denied { permission: Permission::CmdbModel, reason }).into())
     }
 

@@ -73,9 +73,7 @@ struct Task {
 impl Cmdb {
     /// Does the change of a model that waits longest, or goes on with one that a host left; answers whether there was one.
     pub async fn tend_model_changes(&self) -> Result<bool, CmdbError> {
-        let sql = format!(
-            "SELECT id FROM cmdb_model_changes WHERE {OPEN} AND (state = 'waiting' OR updated_at < ?) ORDER BY id LIMIT 1"
-        );
+        let sql = format!("SELECT id FROM cmdb_model_changes WHERE {OPEN} AND (state = 'waiting' OR updated_at < ?) ORDER BY id LIMIT 1");
         let Some(r) = self.db.fetch_optional(&sql, params![now_ms() - ABANDONED_MS]).await? else { return Ok(false) };
         self.run_model_change(&r.text("id")?).await?;
         Ok(true)
@@ -117,11 +115,15 @@ impl Cmdb {
         };
         let mut tx = self.db.begin().await?;
         self.drop_ready(&mut tx, id).await?;
-        let sql = format!("UPDATE cmdb_model_changes SET state = ?, error = ?, report = ?, finished_at = ?, updated_at = ? WHERE id = ? AND {OPEN}");
+        let sql = format!(
+            "UPDATE cmdb_model_changes SET state = ?, error = ?, report = ?, finished_at = ?, updated_at = ? WHERE id = ? AND {OPEN}"
+        );
         tx.execute(&sql, params![state, error, json!(task.report), now_ms(), now_ms(), id]).await?;
         tx.commit().await?;
         match ended {
-            Err(e @ CmdbError::Document(DocumentError::Store(_))) if !matches!(e, CmdbError::Document(DocumentError::Store(StoreError::Conflict { .. }))) => {
+            Err(e @ CmdbError::Document(DocumentError::Store(_)))
+                if !matches!(e, CmdbError::Document(DocumentError::Store(StoreError::Conflict { .. }))) =>
+            {
                 Err(e)
             }
             _ => Ok(()),
@@ -269,7 +271,8 @@ impl Cmdb {
             let marks = vec!["?"; batch.len()].join(", ");
             let mut values: Vec<Value> = vec![Value::from(change), Value::from(&a.name)];
             values.extend(batch.iter().map(|d| Value::from(&d.id)));
-            let sql = format!("SELECT record, value FROM cmdb_removed_values WHERE change_id = ? AND attribute = ? AND record IN ({marks})");
+            let sql =
+                format!("SELECT record, value FROM cmdb_removed_values WHERE change_id = ? AND attribute = ? AND record IN ({marks})");
             for r in self.db.fetch_all(&sql, &values).await? {
                 out.entry(r.text("record")?).or_default().insert(a.name.clone(), r.json("value")?);
             }
@@ -302,7 +305,8 @@ impl Cmdb {
             let now = self.stored_alone(&mut tx, &task.plan.before.name).await?.model;
             let e = match self.docs.define_checked(&mut tx, &now.spec()).await {
                 Ok(()) => {
-                    let sql = format!("UPDATE cmdb_model_changes SET state = 'done', finished_at = ?, updated_at = ? WHERE id = ? AND {OPEN}");
+                    let sql =
+                        format!("UPDATE cmdb_model_changes SET state = 'done', finished_at = ?, updated_at = ? WHERE id = ? AND {OPEN}");
                     tx.execute(&sql, params![now_ms(), now_ms(), &task.id]).await?;
                     tx.commit().await?;
                     return Ok(());
@@ -311,8 +315,12 @@ impl Cmdb {
             };
             tx.rollback().await?;
             if let DocumentError::Duplicate { .. } = e {
-                let error = format!("the model is changed, but without its unique key, since in the last moment {e}; change one and save the model again");
-                let sql = format!("UPDATE cmdb_model_changes SET state = 'failed', error = ?, finished_at = ?, updated_at = ? WHERE id = ? AND {OPEN}");
+                let error = format!(
+                    "the model is changed, but without its unique key, since in the last moment {e}; change one and save the model again"
+                );
+                let sql = format!(
+                    "UPDATE cmdb_model_changes SET state = 'failed', error = ?, finished_at = ?, updated_at = ? WHERE id = ? AND {OPEN}"
+                );
                 self.db.execute(&sql, params![error, now_ms(), now_ms(), &task.id]).await?;
                 return Ok(());
             }
@@ -376,6 +384,8 @@ impl Cmdb {
         task.report.rewritten = i64::try_from(n).unwrap_or(i64::MAX);
         let first = self.docs.before_indexes(&before.spec(), &after.spec());
         crate::write_spec(&mut tx, &after, stored.version + 1, stored.builtin).await?;
+        // All records may have been written anew.
+        self.index_all_again_in(&mut tx, &after.name).await?;
         self.docs.define_checked(&mut tx, first.as_ref().unwrap_or(&after.spec())).await?;
         self.note_removed(&mut tx, task).await?;
         let target = format!("model/{}", after.name);
@@ -400,7 +410,12 @@ impl Cmdb {
         Ok(first.is_some())
     }
 
-    async fn kept_values_in(&self, tx: &mut Tx, task: &Task, batch: &[Document]) -> Result<HashMap<String, BTreeMap<String, Json>>, CmdbError> {
+    async fn kept_values_in(
+        &self,
+        tx: &mut Tx,
+        task: &Task,
+        batch: &[Document],
+    ) -> Result<HashMap<String, BTreeMap<String, Json>>, CmdbError> {
         let mut out: HashMap<String, BTreeMap<String, Json>> = HashMap::new();
         for (a, change) in &task.spec.restore {
             for d in batch {

@@ -1,7 +1,7 @@
 //! What a person decides on: records of sources that no rule, or more than one record, answers to.
 
 use plenum_access::{Permission, Principal};
-use plenum_store::events::{NewEvent, emit};
+use plenum_store::events::{NewEvent, emit_later};
 use plenum_store::{Row, StoreError, Tx, new_id, now_ms, params};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -139,8 +139,10 @@ impl Cmdb {
         )
         .await?;
         let data = json!({"source": source, "model": m.name, "external_id": r.external_id, "reason": reason});
-        emit(tx, NewEvent { kind: "plenum.cmdb.review.opened".into(), source: "/cmdb".into(), subject: format!("review/{id}"), data })
-            .await?;
+        emit_later(
+            tx,
+            NewEvent { kind: "plenum.cmdb.review.opened".into(), source: "/cmdb".into(), subject: format!("review/{id}"), data },
+        )?;
         Ok(held(Outcome::Held, &id))
     }
 
@@ -226,11 +228,10 @@ impl Cmdb {
             .audit(&mut tx, who, "cmdb.review.decide", &format!("review/{id}"), Some(&json!({"state": before.state})), Some(&after))
             .await?;
         let data = json!({"source": before.source, "model": model, "state": state, "record": record, "by": who.actor().to_string()});
-        emit(
+        emit_later(
             &mut tx,
             NewEvent { kind: "plenum.cmdb.review.decided".into(), source: "/cmdb".into(), subject: format!("review/{id}"), data },
-        )
-        .await?;
+        )?;
         tx.commit().await?;
         self.review(who, id).await
     }

@@ -112,15 +112,16 @@ impl Cmdb {
         let mut out = Vec::with_capacity(n);
         for r in &s.records {
             let Some(m) = known.get(r.model.as_str()) else { continue };
-            tx.execute("SAVEPOINT source_record", &[]).await?;
+            let before = tx.savepoint().await?;
             let done = self.take_in(&mut tx, who, source, &settings, m, r).await;
             if let Err(e) = &done {
                 if !of_the_row(e) {
                     return Err(done.err().unwrap_or_else(|| CmdbError::NotFound(String::new())));
                 }
-                tx.execute("ROLLBACK TO SAVEPOINT source_record", &[]).await?;
+                tx.back_to(before).await?;
+            } else {
+                tx.release(before).await?;
             }
-            tx.execute("RELEASE SAVEPOINT source_record", &[]).await?;
             out.push(done.unwrap_or_else(|e| Submitted { outcome: Outcome::Failed, id: None, review: None, error: Some(e) }));
         }
         for (model, external_id) in &s.gone {

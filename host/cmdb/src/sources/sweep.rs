@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use plenum_access::Principal;
-use plenum_store::events::{NewEvent, emit};
+use plenum_store::events::{NewEvent, emit_later};
 use plenum_store::{Tx, now_ms, params};
 use serde_json::{Map, Value as Json, json};
 
@@ -106,7 +106,7 @@ impl Cmdb {
             let data = json!({"source": source, "records": n});
             let event =
                 NewEvent { kind: "plenum.cmdb.source.vanished".into(), source: "/cmdb".into(), subject: format!("source/{source}"), data };
-            emit(&mut tx, event).await?;
+            emit_later(&mut tx, event)?;
         }
         tx.commit().await?;
         Ok(n)
@@ -199,16 +199,18 @@ impl Cmdb {
             let mut tx = self.db.begin().await?;
             if let Ok(m) = self.stored_in(&mut tx, &model).await {
                 for id in &ids {
-                    tx.execute("SAVEPOINT again", &[]).await?;
+                    let before = tx.savepoint().await?;
                     match self.again_by_rules(&mut tx, &m.model, id).await {
-                        Ok(c) => changed += u64::from(c),
+                        Ok(c) => {
+                            changed += u64::from(c);
+                            tx.release(before).await?;
+                        }
                         Err(e) if super::claims::of_the_row(&e) => {
-                            tx.execute("ROLLBACK TO SAVEPOINT again", &[]).await?;
+                            tx.back_to(before).await?;
                             tracing::warn!(model, id, error = %e, "a record cannot follow the new rules of precedence");
                         }
                         Err(e) => return Err(e),
                     }
-                    tx.execute("RELEASE SAVEPOINT again", &[]).await?;
                 }
             }
             match ids.last().filter(|_| ids.len() == BATCH as usize) {

@@ -45,7 +45,7 @@ both_databases! {
         let query = GraphQuery { depth: 1, walk: Walk::Around, kinds: Vec::new(), limit: 0 };
         let graph = c.graph(&p, "system", &system.id, &query).await.unwrap();
         assert_eq!(graph.nodes.iter().map(|n| n.label.as_str()).collect::<Vec<_>>(), ["shop", team.id.as_str()]);
-        assert!(c.search(&p, "dba", 5).await.unwrap().is_empty());
+        assert!(found_by(&c, &p, "dba").await.items.is_empty());
     }
 
     async fn what_a_plugin_may_not_read_it_cannot_ask_for(db: Db) {

@@ -42,7 +42,7 @@ plenum_store::both_databases! {
         }
         let sorted = Query { sort: Some(("password".into(), false)), ..Query::default() };
         assert!(c.list(&admin(), "gadget", &sorted).await.is_err());
-        assert!(c.search(&admin(), "hunter2", 5).await.unwrap().is_empty());
+        assert!(found_by(&c, &admin(), "hunter2").await.items.is_empty());
         // No part of the record, at any door.
         for attributes in [json!({"name": "b", "password": "x"}), json!({"password": "x"})] {
             let e = c.create(&admin(), "gadget", attributes.clone(), None).await.unwrap_err();
