@@ -350,7 +350,7 @@ impl Cmdb {
         if task.plan.looks() {
             let mut position = String::new();
             loop {
-                let batch = self.docs.written_since_in(&mut tx, &name, task.created_at - CLOCKS_MS, &position, BATCH).await?;
+                let batch = self.docs.written_since_in(&mut tx, &name, &task.id, task.created_at - CLOCKS_MS, &position, BATCH).await?;
                 let Some(last) = batch.last() else { break };
                 position.clone_from(&last.id);
                 late.extend(batch);

@@ -46,19 +46,24 @@ impl Documents {
         (self.db.dialect() == Dialect::Postgres && first != *next).then_some(first)
     }
 
-    /// Documents that were written at or after `since` (milliseconds since the Unix epoch), in the order of their ids, after `after`.
+    /// Documents that were written at or after `since` (milliseconds since the Unix epoch), in the order of their ids, after `after`; but for those
+    /// that the rewrite has ready as they are now.
     pub async fn written_since_in(
         &self,
         tx: &mut Tx,
         collection: &str,
+        rewrite: &str,
         since: i64,
         after: &str,
         limit: u32,
     ) -> Result<Vec<Document>, DocumentError> {
         let table = self.table_in(tx, collection).await?;
-        let sql =
-            format!("SELECT id, version, created_at, updated_at, data FROM {table} WHERE updated_at >= ? AND id > ? ORDER BY id LIMIT ?");
-        let rows = tx.fetch_all(&sql, params![since, after, limit.clamp(1, MAX_PAGE)]).await?;
+        let sql = format!(
+            "SELECT id, version, created_at, updated_at, data FROM {table} WHERE updated_at >= ? AND id > ? AND NOT EXISTS
+             (SELECT 1 FROM document_rewrites r WHERE r.rewrite = ? AND r.document = {table}.id AND r.version = {table}.version)
+             ORDER BY id LIMIT ?"
+        );
+        let rows = tx.fetch_all(&sql, params![since, after, rewrite, limit.clamp(1, MAX_PAGE)]).await?;
         Ok(rows.iter().map(document).collect::<Result<_, _>>()?)
     }
 
