@@ -24,6 +24,10 @@ const OPEN: &[&str] = &[
     // Everybody keeps filters of their own; that they share none and delete nobody else's is tested with the CMDB.
     "POST /cmdb/models/{model}/filters",
     "DELETE /cmdb/filters/{id}",
+    // Who is asked may answer, whatever the role; who is not is told so by `host/cmdb`.
+    "POST /cmdb/change-requests/{id}/decide",
+    "POST /cmdb/change-requests/{id}/withdraw",
+    "POST /cmdb/change-requests/{id}/renew",
     "POST /jobs/targets/preview",
     "POST /schedules/preview",
     "POST /workflows/validate",
@@ -43,6 +47,10 @@ fn body(door: &str, node: &str, version: i64) -> Option<Value> {
         "POST /data-roles" => json!({"name": "everyone", "rules": []}),
         "PUT /data-roles/{name}" => json!({"name": "theirs", "rules": []}),
         "PUT /cmdb/groups/{name}" => json!({"model": "team", "filter": "name != null"}),
+        "POST /cmdb/change-requests" => {
+            json!({"title": "theirs", "items": [{"act": "create", "model": "team", "attributes": {"name": "intruders"}}]})
+        }
+        "PUT /cmdb/change-rules/{rule}" => json!({"name": "theirs", "approvers": ["role:viewer"]}),
         "POST /cmdb/models" => json!({"name": "gadget", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
         "PUT /cmdb/models/{model}" => json!({"name": "team", "display": "name", "attributes": [{"name": "name", "kind": "text"}]}),
         "POST /cmdb/models/{model}/changes" => {
@@ -103,6 +111,7 @@ const BARE: &[&str] = &[
     "DELETE /cmdb/association-kinds/{kind}",
     "DELETE /data-roles/{name}",
     "DELETE /cmdb/groups/{name}",
+    "DELETE /cmdb/change-rules/{rule}",
     "DELETE /cmdb/models/{model}",
     "DELETE /cmdb/model-changes/{id}",
     "DELETE /cmdb/models/{model}/instances/{id}/secrets/{attribute}",
@@ -134,6 +143,8 @@ async fn state(admin: &Client) -> Value {
         "tokens",
         "data-roles",
         "cmdb/association-kinds",
+        "cmdb/change-requests",
+        "cmdb/change-rules",
         "cmdb/groups",
         "cmdb/models",
         "cmdb/models/team/instances",

@@ -3,6 +3,7 @@
 
 mod bad_days;
 mod browser;
+mod changes;
 mod data_roles;
 mod doors;
 mod every_door;

@@ -3,6 +3,7 @@ import { en as search } from './areas/search';
 import { en as models } from './areas/models';
 import { en as quality } from './areas/quality';
 import { en as secrets } from './areas/secrets';
+import { en as changes } from './areas/changes';
 import { en as remodel } from './areas/remodel';
 import { en as jobs } from './areas/jobs';
 import { en as safety } from './areas/safety';
@@ -928,6 +929,7 @@ export const en = {
   ...models,
   ...quality,
   ...remodel,
+  ...changes,
   ...secrets,
   ...jobs,
   ...safety,

@@ -4,6 +4,7 @@ import { zh as search } from './areas/search';
 import { zh as models } from './areas/models';
 import { zh as quality } from './areas/quality';
 import { zh as secrets } from './areas/secrets';
+import { zh as changes } from './areas/changes';
 import { zh as remodel } from './areas/remodel';
 import { zh as jobs } from './areas/jobs';
 import { zh as safety } from './areas/safety';
@@ -929,6 +930,7 @@ export const zh: Record<keyof typeof en, string> = {
   ...models,
   ...quality,
   ...remodel,
+  ...changes,
   ...secrets,
   ...jobs,
   ...safety,

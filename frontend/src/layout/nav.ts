@@ -1,4 +1,4 @@
-import { Boxes, Database, DatabaseZap, HeartPulse, History, KeyRound, LayoutGrid, Network, Server, ShieldCheck, SquareTerminal, Store, Users, Workflow, type LucideIcon } from 'lucide-react';
+import { Boxes, Database, DatabaseZap, GitPullRequestArrow, HeartPulse, History, KeyRound, LayoutGrid, Network, Server, ShieldCheck, SquareTerminal, Store, Users, Workflow, type LucideIcon } from 'lucide-react';
 import type { Plugin, PluginPage } from '../api/types';
 import type { Key } from '../i18n';
 
@@ -23,6 +23,7 @@ export const groups: NavGroup[] = [
     title: 'nav.inventory',
     items: [
       { to: '/cmdb', title: 'nav.cmdb', icon: Database, needs: 'cmdb.read', also: ['/models'] },
+      { to: '/changes', title: 'changes.title', icon: GitPullRequestArrow, needs: 'cmdb.read' },
       { to: '/health', title: 'health.title', icon: HeartPulse, needs: 'cmdb.read' },
       { to: '/sources', title: 'sources.title', icon: DatabaseZap, needs: 'cmdb.read' },
       { to: '/nodes', title: 'nav.nodes', icon: Server, needs: 'nodes.read' },

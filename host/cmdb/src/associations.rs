@@ -424,6 +424,7 @@ impl Cmdb {
             // Two ways may lead to it.
             let Some(d) = self.docs.delete(tx, &collection(&model), &id, None, By { actor: &actor, why }).await? else { continue };
             gone += 1;
+            self.gate_in(tx, who, &m, crate::requests::Act::Delete, &[], &d.data).await?;
             tx.execute("DELETE FROM cmdb_secrets WHERE record = ?", params![&id]).await?;
             let label = m.label(&d.data, &id);
             along.extend(self.unlink_in(tx, &model, &id, &label).await?);

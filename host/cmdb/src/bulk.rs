@@ -122,10 +122,11 @@ impl Cmdb {
             }
         }
         let mut rows = Vec::with_capacity(bulk.rows.len());
+        let me = Cmdb { at_once: bulk.rows.len(), ..self.clone() };
         for row in &bulk.rows {
             // What a row wrote before it failed is undone without the rows before it.
             let before = tx.savepoint().await?;
-            let done = self.one(&mut tx, who, (&view, scope.as_deref()), &bulk, row).await;
+            let done = me.one(&mut tx, who, (&view, scope.as_deref()), &bulk, row).await;
             if let Err(e) = &done {
                 if matches!(e, CmdbError::Document(plenum_store::DocumentError::Store(s)) if !matches!(s, plenum_store::StoreError::Conflict { .. }))
                 {
@@ -275,6 +276,7 @@ impl Cmdb {
                 self.write_in(&mut tx, who, &m, id, patch, None, why).await?
             }
             None => {
+                self.gate_in(&mut tx, who, &m, crate::requests::Act::Create, &crate::requests::touched(&then), &then).await?;
                 let actor = who.actor().to_string();
                 let d = self.docs.revive(&mut tx, &name, id, then, last.version, By { actor: &actor, why }).await?;
                 let made = instance(&m, d);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::{Model, collection};
+use crate::requests::{Act, touched};
 use crate::sources::claims::{How, Word};
 use crate::view::{View, keys, strip_change};
 use crate::{Cmdb, CmdbError};
@@ -172,6 +173,7 @@ impl Cmdb {
         attributes: Json,
         why: Option<&str>,
     ) -> Result<Instance, CmdbError> {
+        self.gate_in(tx, who, m, Act::Create, &touched(&attributes), &attributes).await?;
         self.check_references(tx, m, &attributes, None).await?;
         let actor = who.actor().to_string();
         let d = self.docs.insert(tx, &collection(&m.name), None, attributes, By { actor: &actor, why }).await?;
@@ -274,6 +276,12 @@ impl Cmdb {
         let name = collection(&m.name);
         let before = self.docs.get_in(tx, &name, id).await?.ok_or_else(|| missing(&m.name, id))?;
         let mut data = before.data.clone();
+        // What is as it was is no change.
+        let differs: Vec<&str> =
+            patch.iter().filter(|(k, v)| before.data.get(*k).unwrap_or(&Json::Null) != *v).map(|(k, _)| k.as_str()).collect();
+        if !differs.is_empty() {
+            self.gate_in(tx, who, m, Act::Update, &differs, &before.data).await?;
+        }
         if let Json::Object(o) = &mut data {
             o.extend(patch);
         }
@@ -317,6 +325,7 @@ impl Cmdb {
         let actor = who.actor().to_string();
         let gone = self.docs.delete(tx, &collection(&m.name), id, expected, By { actor: &actor, why }).await?;
         let gone = gone.ok_or_else(|| missing(&m.name, id))?;
+        self.gate_in(tx, who, m, Act::Delete, &[], &gone.data).await?;
         let label = m.label(&gone.data, id);
         let along = self.unlink_in(tx, &m.name, id, &label).await?;
         tx.execute("DELETE FROM cmdb_claims WHERE record = ?", plenum_store::params![id]).await?;

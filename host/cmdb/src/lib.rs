@@ -18,6 +18,7 @@ mod kinds;
 pub mod model;
 pub mod query;
 pub mod remodel;
+pub mod requests;
 mod rules;
 mod scope;
 mod search;
@@ -59,6 +60,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { set: "cmdb_query", version: 1, sql: include_str!("../migrations/query_1.sql") },
     Migration { set: "cmdb_quality", version: 1, sql: include_str!("../migrations/quality_1.sql") },
     Migration { set: "cmdb_quality", version: 2, sql: include_str!("../migrations/quality_2.sql") },
+    Migration { set: "cmdb_requests", version: 1, sql: include_str!("../migrations/requests_1.sql") },
     Migration { set: "cmdb_secrets", version: 1, sql: include_str!("../migrations/secrets_1.sql") },
     Migration { set: "cmdb_remodel", version: 1, sql: include_str!("../migrations/remodel_1.sql") },
 ];
@@ -96,6 +98,9 @@ pub enum CmdbError {
         /// What is wrong and what would be right.
         message: String,
     },
+    /// A rule asks for the word of others first.
+    #[error("{0}")]
+    NeedsApproval(String),
     /// It would break something that is there.
     #[error("{0}")]
     InUse(String),
@@ -131,6 +136,7 @@ impl CmdbError {
             CmdbError::NotFound(_) => "cmdb.not_found",
             CmdbError::InvalidModel { .. } => "cmdb.invalid_model",
             CmdbError::InvalidInstance { .. } => "cmdb.invalid_instance",
+            CmdbError::NeedsApproval(_) => "cmdb.needs_approval",
             CmdbError::InUse(_) => "cmdb.in_use",
             CmdbError::FeedGone(_) => "cmdb.feed_gone",
             CmdbError::Document(DocumentError::Filter(f)) => f.code,
@@ -156,6 +162,14 @@ pub struct Cmdb {
     pub(crate) health_wanted: Arc<tokio::sync::Notify>,
     /// Told when a change of a model is wanted.
     pub(crate) remodel_wanted: Arc<tokio::sync::Notify>,
+    /// Which changes need approval, as they were read last.
+    pub(crate) guards: requests::rules::Guards,
+    /// Told when a change request may be to go on.
+    pub(crate) changes_wanted: Arc<tokio::sync::Notify>,
+    /// Whether what is written was approved.
+    pub(crate) approved: bool,
+    /// How many records are written in this call.
+    pub(crate) at_once: usize,
     /// What seals secret attributes.
     pub(crate) secrets: Option<plenum_store::secrets::Secrets>,
     /// Told when records wait to be put into the search index.
@@ -175,6 +189,10 @@ impl Cmdb {
             known: sources::Known::default(),
             health_wanted: Arc::default(),
             remodel_wanted: Arc::default(),
+            guards: Arc::default(),
+            changes_wanted: Arc::default(),
+            approved: false,
+            at_once: 1,
             secrets: None,
             search_wanted: Arc::default(),
             acting: None,

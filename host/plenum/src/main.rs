@@ -2,6 +2,7 @@
 
 mod admin;
 mod catalog;
+mod changes;
 mod config;
 mod plugin;
 mod serve;

@@ -112,6 +112,7 @@ pub async fn serve(flags: Flags) -> anyhow::Result<()> {
         shutdown: shutdown.clone(),
     };
     tasks.spawn(prune(events, jobs.clone(), shutdown.clone()));
+    tasks.spawn(crate::changes::carry(tended.clone(), workflows.clone(), plugins.clone(), shutdown.clone()));
     tasks.spawn(remodel(tended.clone(), shutdown.clone()));
     tasks.spawn(build_search(tended.clone(), shutdown.clone()));
     tasks.spawn(tend(tended, shutdown.clone()));

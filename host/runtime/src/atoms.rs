@@ -61,6 +61,15 @@ const ATOMS: &[Atom] = &[
         },
     },
     Atom {
+        name: "change-request",
+        title: ("Request a change", "申请变更"),
+        description: (
+            "Asks for a change of CMDB records and waits: for those whom rules name, and until it is written. Answers id, state and records; fails when it was rejected or stopped.",
+            "申请变更 CMDB 记录并等待审批与写入，返回 id、state 和 records；被拒绝或中止时失败。",
+        ),
+        input: crate::changes::input,
+    },
+    Atom {
         name: "job.run",
         title: ("Run a script", "执行脚本"),
         description: (
@@ -207,6 +216,7 @@ impl Plugins {
                 let attributes = input.get("attributes").cloned().unwrap_or_default();
                 s.cmdb.update(&ctx.who, &text("model"), &text("id"), attributes, version, Some(&why)).await.map(value).map_err(cmdb)
             }
+            "change-request" => self.change_request(ctx, input).await,
             "job.run" => self.job(ctx, input).await,
             "job.process" => self.process(ctx, &input).await,
             "http" | "openapi" => self.web(ctx, name, &input).await,

@@ -9,6 +9,7 @@ mod breaker;
 mod bucket;
 mod call;
 pub mod catalog;
+mod changes;
 pub mod compile;
 mod data;
 mod data_file;

@@ -1,5 +1,6 @@
 import { Button } from 'antd';
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { RotateCcw } from 'lucide-react';
 import { useState } from 'react';
 import { api } from '../../api/endpoints';
@@ -56,6 +57,13 @@ export function History({ model, id, label, version }: { model: Model; id: strin
   );
 }
 
+/** A change request is a link to it. */
+function Why({ why }: { why: string }) {
+  const { t } = useI18n();
+  const [, id] = /^change request ([0-9a-f-]{36})$/.exec(why) ?? [];
+  return id ? <Link to={`/changes/${id}`}>{t('changes.link')}</Link> : <span>“{why}”</span>;
+}
+
 function ChangeItem({ change: c, model, onRestore }: { change: Change; model: Model; onRestore?: () => void }) {
   const { t, tl } = useI18n();
   const diff = differences(c.before, c.after);
@@ -68,7 +76,7 @@ function ChangeItem({ change: c, model, onRestore }: { change: Change; model: Mo
           <Who actor={c.actor} />
         </span>
         <Time at={c.at} />
-        {c.why && <span>“{c.why}”</span>}
+        {c.why && <Why why={c.why} />}
         {onRestore && (
           <Button size="small" type="text" icon={<Icon of={RotateCcw} />} onClick={onRestore}>
             {t('restore.version')}

@@ -1,7 +1,7 @@
 import { App, Button, Drawer, Dropdown } from 'antd';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { Link2, MoreHorizontal, Pencil, Play, RotateCcw, Trash2, Unlink } from 'lucide-react';
+import { GitPullRequestArrow, Link2, MoreHorizontal, Pencil, Play, RotateCcw, Trash2, Unlink } from 'lucide-react';
 import { useState } from 'react';
 import { Problem } from '../../api/client';
 import { api } from '../../api/endpoints';
@@ -10,6 +10,8 @@ import { Clip, Empty, Icon, Loading, Note, PageHead, Panel, ProblemNote, Status,
 import { useAct } from '../../components/useAct';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
+import { RequestDrawer } from '../changes/RequestDrawer';
+import { RequestsPanel } from '../changes/RequestsPanel';
 import { HealthPanel } from '../quality/findings';
 import { SourcesPanel } from '../quality/SourcesPanel';
 import { NodeCharts } from '../nodes/Charts';
@@ -28,6 +30,7 @@ export default function Instance() {
   const navigate = useNavigate();
   const { modal } = App.useApp();
   const [editing, setEditing] = useState(false);
+  const [requesting, setRequesting] = useState(false);
   const model = useQuery({ queryKey: ['cmdb', 'model', modelName], queryFn: () => api.cmdb.model(modelName) });
   const instance = useQuery({ queryKey: ['cmdb', 'instance', modelName, id], queryFn: () => api.cmdb.instance(modelName, id) });
   const remove = useAct({
@@ -75,6 +78,9 @@ export default function Instance() {
                 <Button type="primary" icon={<Icon of={Pencil} />} onClick={() => setEditing(true)}>
                   {t('action.edit')}
                 </Button>
+                <Button icon={<Icon of={GitPullRequestArrow} />} onClick={() => setRequesting(true)}>
+                  {t('changes.request')}
+                </Button>
                 <Dropdown
                   trigger={['click']}
                   menu={{
@@ -118,12 +124,14 @@ export default function Instance() {
         </div>
         <div className="stack">
           <RelatedPanel model={m} instance={i} />
+          <RequestsPanel id={i.id} />
           <SecretsPanel model={m} id={i.id} />
           <HealthPanel model={m.name} id={i.id} />
           <SourcesPanel model={m} id={i.id} />
           {nodeId && <WorkPanel nodeId={nodeId} />}
         </div>
       </div>
+      {requesting && <RequestDrawer model={m} instance={i} onClose={() => setRequesting(false)} />}
       <Drawer open={editing} onClose={() => setEditing(false)} size={Math.min(680, window.innerWidth)} title={t('cmdb.editOf', { name: i.label })} destroyOnHidden>
         <InstanceForm model={m} instance={i} onDone={() => setEditing(false)} />
       </Drawer>

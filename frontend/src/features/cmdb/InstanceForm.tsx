@@ -49,7 +49,8 @@ export function writable(a: Attribute, isNew: boolean): boolean {
   return isNew && !AGENTS_OWN.has(a.name) && !['table', 'json', 'timestamp'].includes(a.kind);
 }
 
-export function InstanceForm({ model, instance, onDone }: { model: Model; instance?: Instance; onDone: (i: Instance) => void }) {
+/** `send` does something else with what is filled in than to write it. */
+export function InstanceForm({ model, instance, onDone, send }: { model: Model; instance?: Instance; onDone: (i: Instance) => void; send?: (attributes: Record<string, Json>, why: string) => Promise<Instance> }) {
   const { t, tl, maybe } = useI18n();
   const [form] = Form.useForm<Values>();
   const [problem, setProblem] = useState<unknown>(null);
@@ -65,10 +66,11 @@ export function InstanceForm({ model, instance, onDone }: { model: Model; instan
         attributes[a.name] = next;
       }
       const why = typeof values.__why === 'string' ? values.__why.trim() : '';
+      if (send) return send(attributes, why);
       return instance ? api.cmdb.update(model.name, instance.id, instance.version, attributes, why || undefined) : api.cmdb.create(model.name, attributes);
     },
-    done: instance ? t('cmdb.saved') : t('cmdb.created'),
-    stale: [['cmdb']],
+    done: send ? t('changes.sent') : instance ? t('cmdb.saved') : t('cmdb.created'),
+    stale: [['cmdb'], ['changes']],
     quiet: true,
     then: (i) => onDone(i),
   });

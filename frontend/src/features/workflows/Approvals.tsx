@@ -12,6 +12,8 @@ import { useAct } from '../../components/useAct';
 import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { JobsToApprove } from '../jobs/ApprovalNote';
+import { useCan } from '../../session';
+import { WaitingChanges } from '../changes/RequestsPanel';
 import { asSchema, InputFields } from './StartDialog';
 import { WorkflowTabs } from './tabs';
 
@@ -21,6 +23,7 @@ const STATES = ['open', 'approved', 'rejected', 'expired', 'withdrawn'] as const
 /** What runs ask people: mine first; answered one by one or together. */
 export default function Approvals() {
   const { t } = useI18n();
+  const can = useCan();
   const [url] = useUrl();
   const [chosen, setChosen] = useState<Map<string, Approval>>(new Map());
   const [open, setOpen] = useState<{ approval: Approval; as: Decision | 'delegate' } | null>(null);
@@ -93,6 +96,7 @@ export default function Approvals() {
       <PageHead title={t('approvals.mine')} crumbs={[{ label: t('nav.workflows'), to: '/workflows' }]} />
       <WorkflowTabs />
       <JobsToApprove />
+      {can('cmdb.read') && <WaitingChanges />}
       <ResourceList<Approval>
         id="approvals"
         label={t('approvals.mine')}

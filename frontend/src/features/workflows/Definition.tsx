@@ -7,6 +7,7 @@ import { api } from '../../api/endpoints';
 import type { WorkflowDefinition } from '../../api/types';
 import { Chip, Clip, Elapsed, Icon, Loading, Note, PageHead, Panel, ProblemNote, Status, Time, who } from '../../components/base';
 import { useAct } from '../../components/useAct';
+import { useUrl } from '../../components/useUrl';
 import { useI18n } from '../../i18n';
 import { useCan } from '../../session';
 import { useTextHistory } from './edit/history';
@@ -32,9 +33,12 @@ export default function Definition() {
 function NewDefinition() {
   const { t } = useI18n();
   const navigate = useNavigate();
-  const [name, setName] = useState('');
-  const [template, setTemplate] = useState(TEMPLATES[0]?.id ?? '');
-  const history = useTextHistory(TEMPLATES[0]?.source ?? '');
+  // A page that needs a certain workflow leads to its template.
+  const [url] = useUrl();
+  const first = TEMPLATES.find((x) => x.id === url.template) ?? TEMPLATES[0];
+  const [name, setName] = useState(url.template === 'provide-resource' ? 'provide-resource' : '');
+  const [template, setTemplate] = useState(first?.id ?? '');
+  const history = useTextHistory(first?.source ?? '');
   const [view, setView] = useView('both');
   const save = useAct<void, WorkflowDefinition>({
     run: () => api.workflows.create({ name: name.trim(), source: history.text }),

@@ -1,5 +1,6 @@
 /** What a new workflow can begin with. */
 import type { Key } from '../../i18n';
+import PROVIDE from '../changes/provide.yaml?raw';
 
 export interface Template {
   id: string;
@@ -155,5 +156,6 @@ do:
               with: { type: ops.disk.cleaning, data: '\${ .event.data }' }
 `,
   },
+  { id: 'provide-resource', title: 'template.provide', source: PROVIDE },
   { id: 'empty', title: 'template.empty', source: `${head('my-workflow', 'My workflow')}do:\n  - first: { set: { hello: world } }\n` },
 ];

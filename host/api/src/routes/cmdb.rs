@@ -42,6 +42,7 @@ impl From<CmdbError> for ApiError {
             CmdbError::InvalidInstance { pointer, .. } => {
                 ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, "A value is not valid", detail).at(format!("/attributes{pointer}"))
             }
+            CmdbError::NeedsApproval(_) => ApiError::new(StatusCode::CONFLICT, code, "Needs approval", detail),
             CmdbError::InUse(_) => ApiError::new(StatusCode::CONFLICT, code, "Still in use", detail),
             CmdbError::FeedGone(_) => ApiError::new(StatusCode::GONE, code, "No longer kept", detail),
             CmdbError::Document(d) => document_error(d, code),

@@ -4,6 +4,7 @@ pub mod access;
 pub mod approvals;
 pub mod catalog;
 pub mod cmdb;
+pub mod cmdb_changes;
 pub mod cmdb_feed;
 pub mod cmdb_health;
 pub mod cmdb_kinds;
@@ -43,6 +44,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(access::router())
         .merge(cmdb::router())
         .merge(cmdb_kinds::router())
+        .merge(cmdb_changes::router())
         .merge(cmdb_feed::router())
         .merge(cmdb_query::router())
         .merge(cmdb_search::router())

@@ -5,6 +5,7 @@ mod health;
 mod kinds;
 mod records;
 mod remodel;
+mod requests;
 mod scope;
 mod scopes;
 mod search;

@@ -18,7 +18,7 @@ pub(crate) fn cmdb_status(e: &CmdbError) -> u16 {
         CmdbError::Access(plenum_access::AccessError::Denied(_)) => 403,
         CmdbError::NoModel { .. } | CmdbError::NotFound(_) => 404,
         CmdbError::InvalidModel { .. } | CmdbError::InvalidInstance { .. } => 422,
-        CmdbError::InUse(_) => 409,
+        CmdbError::InUse(_) | CmdbError::NeedsApproval(_) => 409,
         CmdbError::FeedGone(_) => 410,
         CmdbError::Document(d) => document_status(d),
         CmdbError::Access(_) => 500,
