@@ -31,7 +31,9 @@ async fn an_application_is_approved_provided_and_registered_and_nothing_goes_aro
     assert!(status.is_success(), "{e:#}");
     let head = "document: {dsl: '1.0.0', namespace: default, version: '1.0.0', name: ";
     let provide = format!("{head}provide}}\ndo:\n  - make: {{set: {{made: '${{ .change.items[0].attributes.name }}'}}}}\n");
-    let broken = format!("{head}broken}}\ndo:\n  - stop: {{raise: {{error: {{type: 'https://example.com/no-room', status: 500, title: No room}}}}}}\n");
+    let broken = format!(
+        "{head}broken}}\ndo:\n  - stop: {{raise: {{error: {{type: 'https://example.com/no-room', status: 500, title: No room}}}}}}\n"
+    );
     let asks = format!(
         "{head}asks}}\ndo:\n  - ask:\n      call: change-request\n      with:\n        title: by a run\n        items: [{{act: create, model: system, attributes: {{name: by-run}}}}]\n"
     );
@@ -50,8 +52,10 @@ async fn an_application_is_approved_provided_and_registered_and_nothing_goes_aro
     let (_, report) = olga.send(Method::POST, "/api/v1/cmdb/models/system/bulk", Some(rows)).await;
     assert!(report["failed"] == 1 && report.to_string().contains("change request"), "{report:#}");
 
-    let ask = |name: &str, workflow: &str| json!({"title": format!("a system {name}"), "reason": "the shop grows", "workflow": workflow,
-        "items": [{"act": "create", "model": "system", "attributes": {"name": name, "owner": "olga"}}]});
+    let ask = |name: &str, workflow: &str| {
+        json!({"title": format!("a system {name}"), "reason": "the shop grows", "workflow": workflow,
+        "items": [{"act": "create", "model": "system", "attributes": {"name": name, "owner": "olga"}}]})
+    };
     let one = olga.post("/api/v1/cmdb/change-requests", ask("shop", "provide")).await["id"].as_str().unwrap().to_owned();
     let two = olga.post("/api/v1/cmdb/change-requests", ask("cellar", "broken")).await["id"].as_str().unwrap().to_owned();
     assert_eq!(admin.get("/api/v1/cmdb/change-requests?mine=true").await["items"].as_array().unwrap().len(), 2);

@@ -38,7 +38,21 @@ fn component(guest: &str) -> Vec<u8> {
     let text = read(&format!("hostile/guests/{guest}.wat"));
     let world = text.lines().next().unwrap().trim_start_matches(";;").to_owned();
     let mut resolve = Resolve::default();
-    for dir in ["types", "cmdb", "cmdb-0.2", "jobs", "workflow", "store", "events", "log", "plugin", "metrics", "notify", "wasi-config", "wasi-keyvalue"] {
+    for dir in [
+        "types",
+        "cmdb",
+        "cmdb-0.2",
+        "jobs",
+        "workflow",
+        "store",
+        "events",
+        "log",
+        "plugin",
+        "metrics",
+        "notify",
+        "wasi-config",
+        "wasi-keyvalue",
+    ] {
         resolve.push_dir(root.join("../wit").join(dir)).unwrap();
     }
     resolve.push_str("wasi.wit", &read("../host/runtime/src/tests/guests/wasi.wit")).unwrap();

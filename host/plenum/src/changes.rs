@@ -91,7 +91,9 @@ async fn step(cmdb: &Cmdb, workflows: &Workflows, plugins: &Plugins, due: Due) -
             Ok(true)
         }
         RunStatus::Failed | RunStatus::Cancelled => {
-            let of = |key: &str| ended.error.as_ref().and_then(|e| e.get(key)).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+            let of = |key: &str| {
+                ended.error.as_ref().and_then(|e| e.get(key)).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+            };
             let (at, title, detail) = (of("instance"), of("title"), of("detail"));
             let said = [at, title, detail].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(": ");
             let said = if said.is_empty() { said } else { format!(" at {said}") };

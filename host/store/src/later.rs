@@ -132,7 +132,7 @@ fn piece<T>(rows: &[T]) -> Option<(&[T], &[T])> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Db, params};
+    use crate::params;
 
     static TABLE: LaterTable = LaterTable {
         insert: "INSERT INTO later (k, v) VALUES ",

@@ -158,7 +158,11 @@ pub struct RequestsQuery {
 
 /// Change requests, the newest first.
 #[utoipa::path(get, path = "/cmdb/change-requests", tag = "cmdb", params(RequestsQuery), responses((status = 200, body = Page<ChangeRequestJson>)))]
-async fn list_requests(State(app): State<App>, Caller(who): Caller, Query(q): Query<RequestsQuery>) -> ApiResult<Json<Page<ChangeRequestJson>>> {
+async fn list_requests(
+    State(app): State<App>,
+    Caller(who): Caller,
+    Query(q): Query<RequestsQuery>,
+) -> ApiResult<Json<Page<ChangeRequestJson>>> {
     let states = q.state.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect();
     let cursor = q.cursor.filter(|c| !c.is_empty());
     let query = ChangeQuery { states, record: q.record.filter(|r| !r.is_empty()), mine: q.mine, cursor, limit: q.limit.unwrap_or(50) };

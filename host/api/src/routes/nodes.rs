@@ -39,7 +39,10 @@ impl From<JobsError> for ApiError {
                 .at("/script/content")
                 .with_errors(findings.into_iter().map(|f| {
                     let advice = if f.advice.is_empty() { String::new() } else { format!(" {}", f.advice) };
-                    ("/script/content".to_owned(), format!("line {}, column {}: {} ({}). {}{advice}", f.line, f.column, f.title, f.rule, f.why))
+                    (
+                        "/script/content".to_owned(),
+                        format!("line {}, column {}: {} ({}). {}{advice}", f.line, f.column, f.title, f.rule, f.why),
+                    )
                 })),
             JobsError::NotWaiting(_) => conflict("It does not wait"),
             JobsError::ApprovalChanged(_) => conflict("It has changed"),

@@ -39,7 +39,8 @@ impl Cmdb {
             let workflow = spec.workflow.clone().map(|w| {
                 let mut input = spec.input.clone();
                 if let Json::Object(o) = &mut input {
-                    let change = json!({"id": shown.id, "title": shown.title, "reason": spec.reason, "ticket": spec.ticket, "items": spec.items});
+                    let change =
+                        json!({"id": shown.id, "title": shown.title, "reason": spec.reason, "ticket": spec.ticket, "items": spec.items});
                     o.insert("change".into(), change);
                 }
                 (w, input)
@@ -83,7 +84,9 @@ impl Cmdb {
                 let (state, error) = match &e {
                     CmdbError::Document(DocumentError::Store(StoreError::Conflict { what, expected, found })) => (
                         "conflict",
-                        format!("{what} changed in between (version {found}, asked for {expected}); nothing was written: look again and ask again"),
+                        format!(
+                            "{what} changed in between (version {found}, asked for {expected}); nothing was written: look again and ask again"
+                        ),
                     ),
                     CmdbError::NotFound(what) => ("conflict", format!("{what}; nothing was written: look again and ask again")),
                     CmdbError::Document(DocumentError::Store(_)) => return Err(e),
@@ -121,7 +124,9 @@ impl Cmdb {
         // A rule that was made since counts too: what it guards has its word, or is not written.
         let needs = self.needs_in(&mut tx, &views, &spec.items).await?;
         if usize::try_from(yes).is_ok_and(|n| n < spec.needs.len()) || needs.iter().any(|n| !spec.needs.iter().any(|o| o.rule == n.rule)) {
-            return Err(CmdbError::InUse("rules were made since it was approved, and nobody gave the word that they ask for: ask again".into()));
+            return Err(CmdbError::InUse(
+                "rules were made since it was approved, and nobody gave the word that they ask for: ask again".into(),
+            ));
         }
         let mut records = Vec::new();
         for item in &spec.items {

@@ -101,7 +101,10 @@ impl Cmdb {
             return Err(denied("who asked for it asks again".into()));
         }
         if stored.shown.state != "conflict" {
-            return Err(CmdbError::InUse(format!("the change request {id} is {}: only one that records held back is asked again", stored.shown.state)));
+            return Err(CmdbError::InUse(format!(
+                "the change request {id} is {}: only one that records held back is asked again",
+                stored.shown.state
+            )));
         }
         let items: Vec<Wanted> = stored.spec.items.iter().map(|i| Wanted { version: None, ..i.wanted.clone() }).collect();
         let views = self.views_of(who, &items).await?;

@@ -470,10 +470,18 @@ impl Cmdb {
     }
 
     /// A request without what is hidden from the caller; none when the caller has nothing to do with it and sees a part of its records only.
-    async fn shown(&self, who: &Principal, stored: Stored, views: &mut BTreeMap<String, Option<View>>) -> Result<Option<ChangeRequest>, CmdbError> {
+    async fn shown(
+        &self,
+        who: &Principal,
+        stored: Stored,
+        views: &mut BTreeMap<String, Option<View>>,
+    ) -> Result<Option<ChangeRequest>, CmdbError> {
         let mut c = stored.shown;
         let own = stored.actor == who.actor();
-        let rows = self.db.fetch_all("SELECT rule, voter, approve, comment, at FROM cmdb_change_votes WHERE request = ? ORDER BY at", params![&c.id]).await?;
+        let rows = self
+            .db
+            .fetch_all("SELECT rule, voter, approve, comment, at FROM cmdb_change_votes WHERE request = ? ORDER BY at", params![&c.id])
+            .await?;
         for r in &rows {
             c.votes.push(Vote {
                 rule: r.text("rule")?,

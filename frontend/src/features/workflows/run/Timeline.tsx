@@ -81,9 +81,8 @@ export function Timeline({ run, tasks, selected, onSelect }: { run: Run; tasks: 
                   ) : (
                     <i />
                   )}
-                  <button type="button" className="gantt-pick" aria-pressed={selected === task.id} title={task.name} onClick={() => onSelect(selected === task.id ? null : task.id)}>
+                  <button type="button" className="gantt-pick" aria-label={`${task.name}, ${t(`status.${task.status}` as Key)}, ${took}`} aria-pressed={selected === task.id} title={task.name} onClick={() => onSelect(selected === task.id ? null : task.id)}>
                     {task.name}
-                    <span className="vh">{`, ${t(`status.${task.status}` as Key)}, ${took}`}</span>
                   </button>
                 </span>
                 <span className="gantt-lane" aria-hidden="true" onClick={() => onSelect(selected === task.id ? null : task.id)}>

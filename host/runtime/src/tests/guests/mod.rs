@@ -15,7 +15,21 @@ pub fn component(world: &str, wat: &str) -> Vec<u8> {
 
 fn contract() -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();
-    for dir in ["types", "cmdb", "cmdb-0.2", "jobs", "workflow", "store", "events", "log", "plugin", "metrics", "notify", "wasi-config", "wasi-keyvalue"] {
+    for dir in [
+        "types",
+        "cmdb",
+        "cmdb-0.2",
+        "jobs",
+        "workflow",
+        "store",
+        "events",
+        "log",
+        "plugin",
+        "metrics",
+        "notify",
+        "wasi-config",
+        "wasi-keyvalue",
+    ] {
         resolve.push_dir(format!("{}/../../wit/{dir}", env!("CARGO_MANIFEST_DIR"))).expect("wit");
     }
     let package = resolve.push_str("wasi.wit", include_str!("wasi.wit")).expect("wit of the tests");
