@@ -441,6 +441,12 @@ async fn what_waited_when_the_agent_stopped_runs_when_it_is_back_and_what_ran_is
     let file = bench.path("pids");
     bench.engine.run(bash(&format!("echo $$ > {file}; sleep 300")));
     bench.until_started("e1").await;
+    // Started is said when the process is there; what it writes comes after that.
+    let deadline = Instant::now() + PATIENCE;
+    while fs::read_to_string(&file).unwrap_or_default().is_empty() {
+        assert!(Instant::now() < deadline, "the script wrote nothing");
+        tokio::task::yield_now().await;
+    }
     bench.engine.run(Run { execution_id: "e2".into(), key: "k2".into(), ..bash("echo late") });
     let dir = bench.stop().await;
     assert!(pids(&file).iter().all(|pid| gone(pid)));

@@ -109,10 +109,10 @@ fn what_is_saved_is_swapped_in_and_the_cases_of_a_build_are_run() {
     let plugin = new(dir.path(), "javascript");
     run(plenum(&plugin).arg("build"));
     let said = run(plenum(&plugin).arg("test"));
-    assert!(said.contains("ok      notes.case.json") && said.contains("1 passed, 0 failed"), "{said}");
+    assert!(said.contains("ok      notes (") && said.contains("1 passed, 0 failed"), "{said}");
     edit(&plugin.join("tests/notes.case.json"), "\"debian\": 2", "\"debian\": 3");
     let said = refused(plenum(&plugin).arg("test"));
-    assert!(said.contains("step 1: GET /summary: /debian is 2, not 3"), "{said}");
+    assert!(said.contains("step 1, GET /summary: /debian is 2, not 3"), "{said}");
 
     let dev = Dev::start(&plugin);
     let first = dev.until(": http://");
